@@ -1,0 +1,37 @@
+"""Taking uploaded files: to disk, never to memory, and never more than is allowed."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.files.uploadhandler import TemporaryFileUploadHandler
+from django.http import HttpRequest
+
+from contexts.exceptions import PayloadTooLargeError
+
+# The form's other fields and its separators.
+_ENVELOPE_BYTES = 65_536
+MAX_REQUEST_BYTES = settings.MAX_UPLOAD_BYTES + _ENVELOPE_BYTES
+"""The largest request with a file that is read at all."""
+
+
+class BoundedUploadHandler(TemporaryFileUploadHandler):
+    """Writes files to temporary files and stops once those of a request exceed `limit` bytes."""
+
+    def __init__(self, request: HttpRequest | None = None, *, limit: int) -> None:
+        """Count from nothing."""
+        super().__init__(request)
+        self._limit = limit
+        self._received = 0
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> Any:
+        """Write a piece of a file.
+
+        Raises:
+            PayloadTooLargeError: when it is one too many; the rest is not read.
+        """
+        self._received += len(raw_data)
+        if self._received > self._limit:
+            # Nobody else does: Django closes only the files that are complete.
+            self.file.close()
+            raise PayloadTooLargeError(f"A file may have at most {self._limit:,} bytes.")
+        return super().receive_data_chunk(raw_data, start)

@@ -1,0 +1,13 @@
+"""The team: one module an agent, in the order in which they work."""
+
+from .actions import ACTIONS
+from .data import DATA
+from .optimization import OPTIMIZATION
+from .reporting import REPORTING
+from .specification import AgentSpecification
+from .triage import TRIAGE
+
+CATALOG: tuple[AgentSpecification, ...] = (TRIAGE, DATA, OPTIMIZATION, ACTIONS, REPORTING)
+"""Every agent, in the order of work."""
+
+__all__ = ["CATALOG", "AgentSpecification"]

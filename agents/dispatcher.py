@@ -1,0 +1,166 @@
+"""The one way from an agent to a tool: permission, validation, time-out, ownership, audit, events."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Self
+from uuid import uuid4
+
+from pydantic import BaseModel, ValidationError
+from pydantic_ai import FunctionToolset, ModelRetry
+from pydantic_ai import Tool as ModelTool
+from pydantic_ai.tools import RunContext
+
+from agents.event_log import EventLog
+from agents.state import Evidence
+from agents.tools import TOOLS, Tool, ToolEnvironment
+from agents.tools.sessions import AnalysisSessions
+from contexts.context import UserExecutionContext
+from contexts.database import call_in_thread
+from contexts.exceptions import (
+    ContextIsolationError,
+    InvalidRequestError,
+    NetraError,
+    PermissionDeniedError,
+    ToolError,
+)
+from contexts.manager import get_context_manager
+
+_TOKEN = object()
+
+
+class UnifiedToolDispatcher:
+    """Runs the tools of one run; made by `for_context`, useless for any other user's context."""
+
+    def __init__(self, token: object, context: UserExecutionContext, log: EventLog) -> None:
+        """Refuse: use `for_context`."""
+        if token is not _TOKEN:
+            raise TypeError("Dispatchers are made with UnifiedToolDispatcher.for_context(context, log).")
+        self._context = context
+        self._log = log
+        self._sessions = AnalysisSessions(context)
+        self.evidence: list[Evidence] = []
+        """Results so far, in the order in which they came."""
+
+    @classmethod
+    def for_context(cls, context: UserExecutionContext, log: EventLog) -> Self:
+        """Return a run's dispatcher; what it opens is closed with `context`."""
+        dispatcher = cls(_TOKEN, context, log)
+        get_context_manager().on_close(context, dispatcher._sessions.close)
+        return dispatcher
+
+    def toolset(
+        self, names: Sequence[str], context: UserExecutionContext, *, agent_name: str
+    ) -> FunctionToolset[UserExecutionContext]:
+        """Return the named tools as an agent of `context` (the run's, or a child of it) calls them."""
+        return FunctionToolset([self._model_tool(TOOLS[name], context, agent_name) for name in names])
+
+    async def execute(
+        self,
+        tool_name: str,
+        params: dict[str, Any],
+        *,
+        context: UserExecutionContext,
+        agent_name: str,
+        call_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Run a tool and return its result as JSON-like data.
+
+        Raises:
+            NetraError: what the tool or the dispatcher refuses; the run may go on.
+            ContextIsolationError: for a context that is not of this dispatcher's run.
+        """
+        self._check_owner(context)
+        call_id = call_id or uuid4().hex
+        started = time.perf_counter()
+        outcome: dict[str, Any]
+        try:
+            await self._log.append(
+                "tool_executing",
+                agent_name=agent_name,
+                data={"call_id": call_id, "tool_name": tool_name, "params": params},
+            )
+            result = (await self._run(tool_name, params, context)).model_dump(mode="json")
+            outcome = {"ok": True, "result": result}
+            return result
+        except NetraError as error:
+            outcome = {"ok": False, "error": {"code": error.code, "message": error.message}}
+            raise
+        except asyncio.CancelledError:
+            self._sessions.interrupt()
+            outcome = {"ok": False, "error": {"code": "cancelled", "message": "The call was interrupted."}}
+            raise
+        except Exception:
+            outcome = {"ok": False, "error": {"code": "internal", "message": "The tool failed."}}
+            raise
+        finally:
+            duration_ms = round((time.perf_counter() - started) * 1000)
+            completed = self._log.append(
+                "tool_completed",
+                agent_name=agent_name,
+                data={"call_id": call_id, "tool_name": tool_name, **outcome, "duration_ms": duration_ms},
+            )
+            await asyncio.shield(completed)
+            if outcome["ok"]:
+                self.evidence.append(
+                    Evidence(
+                        agent_name=agent_name, tool_name=tool_name, params=params, result=outcome["result"]
+                    )
+                )
+
+    async def _run(self, tool_name: str, params: dict[str, Any], context: UserExecutionContext) -> BaseModel:
+        tool = TOOLS.get(tool_name)
+        if tool is None:
+            raise ToolError(f"There is no tool {tool_name!r}.")
+        if context.role not in tool.roles:
+            raise PermissionDeniedError(f"The role {context.role} may not use {tool_name}.")
+        try:
+            parameters = tool.parameters.model_validate(params)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+            )
+            raise InvalidRequestError(f"The parameters of {tool_name} are wrong: {problems}") from error
+        environment = ToolEnvironment(context=context, sessions=self._sessions, now=datetime.now(UTC))
+        try:
+            async with asyncio.timeout(tool.timeout_seconds):
+                return await call_in_thread(tool.function, environment, parameters)
+        except TimeoutError:
+            self._sessions.interrupt()
+            raise ToolError(
+                f"{tool_name} took longer than {tool.timeout_seconds:.0f} s and was stopped."
+            ) from None
+
+    def _model_tool(
+        self, tool: Tool, context: UserExecutionContext, agent_name: str
+    ) -> ModelTool[UserExecutionContext]:
+        async def call(run: RunContext[UserExecutionContext], **params: Any) -> dict[str, Any]:
+            self._check_owner(run.deps)
+            try:
+                return await self.execute(
+                    tool.name, params, context=context, agent_name=agent_name, call_id=run.tool_call_id
+                )
+            except ContextIsolationError:
+                raise
+            except InvalidRequestError as error:
+                raise ModelRetry(error.message) from error
+            except NetraError as error:
+                return {"error": {"code": error.code, "message": error.message}}
+
+        return ModelTool.from_schema(
+            call,
+            name=tool.name,
+            description=tool.description,
+            json_schema=tool.parameters.model_json_schema(),
+            takes_ctx=True,
+        )
+
+    def _check_owner(self, context: UserExecutionContext) -> None:
+        mine = self._context
+        if (context.user_id, context.tenant_id, context.run_id) != (
+            mine.user_id,
+            mine.tenant_id,
+            mine.run_id,
+        ):
+            raise ContextIsolationError("A tool was called in a context that is not of this run.")

@@ -1,0 +1,105 @@
+"""The event log of one attempt at a run: numbered, durable, fenced."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from agents.event_sinks import register_event_sink, unregister_event_sink
+from agents.event_writer import EventWriter, FencedError, get_event_writer
+from agents.events import Delta, Event
+from agents.storable import storable
+from contexts.context import UserExecutionContext
+from contexts.exceptions import ContextIsolationError
+
+__all__ = ["EventLog", "FencedError", "register_event_sink", "unregister_event_sink"]
+
+
+class EventLog:
+    """Appends a run's events, numbering them on from the last one; one log an attempt.
+
+    Raises:
+        ContextIsolationError: when the context belongs to no run and thread.
+    """
+
+    def __init__(self, context: UserExecutionContext, *, attempt: int, last_seq: int) -> None:
+        """Continue after event `last_seq` (0: none yet) as the run's attempt number `attempt`."""
+        if context.run_id is None or context.thread_id is None:
+            raise ContextIsolationError("Events belong to a run; this context has none.")
+        self._context = context
+        self._run_id, self._thread_id = context.run_id, context.thread_id
+        self._attempt = attempt
+        self._last_seq = last_seq
+        self._turn = asyncio.Lock()
+        self._appending: set[asyncio.Future[Event]] = set()
+        self._writer: EventWriter = get_event_writer()
+
+    @property
+    def run_id(self) -> UUID:
+        """Return the run that this log belongs to."""
+        return self._run_id
+
+    @property
+    def attempt(self) -> int:
+        """Return the attempt that this log writes for."""
+        return self._attempt
+
+    async def append(self, event_type: str, *, agent_name: str, data: dict[str, Any]) -> Event:
+        """Number an event, commit it and have it published; return it once it is committed.
+
+        An append that was begun is finished even when its caller is cancelled, and a number is spent
+        only by what was committed: the run's events never have a gap.
+
+        Raises:
+            FencedError: when the run has ended or was taken over.
+            psycopg.Error: when the database refuses or does not answer.
+        """
+        appending = asyncio.ensure_future(self._append(event_type, agent_name, storable(data)))
+        self._appending.add(appending)
+        appending.add_done_callback(self._forget)
+        return await asyncio.shield(appending)
+
+    async def _append(self, event_type: str, agent_name: str, data: dict[str, Any]) -> Event:
+        async with self._turn:
+            event = Event(
+                run_id=self._run_id,
+                thread_id=self._thread_id,
+                tenant_id=self._context.tenant_id,
+                user_id=self._context.user_id,
+                seq=self._last_seq + 1,
+                type=event_type,
+                agent_name=agent_name,
+                created_at=datetime.now(UTC),
+                data=data,
+            )
+            await self._writer.append(event, attempt=self._attempt)
+            self._last_seq = event.seq
+        return event
+
+    def _forget(self, appending: "asyncio.Future[Event]") -> None:
+        self._appending.discard(appending)
+        if not appending.cancelled():
+            appending.exception()  # told to whoever appended, unless they were cancelled
+
+    async def settle(self) -> None:
+        """Return when no append is under way any more."""
+        while self._appending:
+            await asyncio.wait(self._appending)
+
+    async def publish(self, event: Event) -> None:
+        """Publish an event that was committed elsewhere, after all earlier ones."""
+        self._writer.publish([event])
+        await self._writer.flush()
+
+    def send_delta(self, *, offset: int, text: str) -> None:
+        """Publish a piece of the answer as it is written."""
+        self._writer.publish(
+            Delta(
+                run_id=self._run_id,
+                thread_id=self._thread_id,
+                tenant_id=self._context.tenant_id,
+                user_id=self._context.user_id,
+                offset=offset,
+                text=storable(text),
+            )
+        )

@@ -1,0 +1,34 @@
+"""Event rows that a service writes inside a transaction of its own."""
+
+from uuid import UUID
+
+from django.db.models import Max
+
+from agents.events import Event
+from agents.models import RunEvent
+
+
+def store_event(event: Event) -> None:
+    """Insert an event; the caller's transaction also owns its number."""
+    RunEvent.objects.create(
+        run_id=event.run_id,
+        seq=event.seq,
+        tenant_id=event.tenant_id,
+        user_id=event.user_id,
+        thread_id=event.thread_id,
+        type=event.type,
+        agent_name=event.agent_name,
+        data=event.data,
+        created_at=event.created_at,
+    )
+
+
+def last_seq(run_id: UUID) -> int:
+    """Return the number of a run's last event, 0 when it has none."""
+    last: int | None = RunEvent.objects.filter(run_id=run_id).aggregate(last=Max("seq"))["last"]
+    return last or 0
+
+
+def next_seq(run_id: UUID) -> int:
+    """Return the number that a run's next event gets."""
+    return last_seq(run_id) + 1

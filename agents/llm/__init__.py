@@ -1,0 +1,1 @@
+"""Which model drives the agents: one named by setting, or the offline analyst."""

@@ -1,0 +1,25 @@
+"""Work on runs in a process of its own."""
+
+import asyncio
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from agents.worker import run_worker
+
+
+class Command(BaseCommand):
+    """`manage.py worker`: any number of these may run, on any number of hosts."""
+
+    help = "Work on runs until SIGINT or SIGTERM."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare how many runs are carried out at once."""
+        parser.add_argument(
+            "--concurrency", type=int, help="Runs at once (default: NETRA_WORKER_CONCURRENCY)."
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Work until told to stop."""
+        asyncio.run(run_worker(concurrency=options["concurrency"], handle_signals=True))

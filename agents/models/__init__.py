@@ -1,0 +1,9 @@
+"""What `agents` keeps in the database."""
+
+from agents.models.charts import Chart
+from agents.models.datasets import Dataset
+from agents.models.events import RunEvent
+from agents.models.runs import Run, RunStatus
+from agents.models.threads import Author, Message, Thread
+
+__all__ = ["Author", "Chart", "Dataset", "Message", "Run", "RunEvent", "RunStatus", "Thread"]

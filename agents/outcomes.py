@@ -1,0 +1,154 @@
+"""How a run ends: its last event, message, usage and settlement, in one transaction."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Self
+from uuid import UUID
+
+from django.db import transaction
+
+from agents.event_records import next_seq, store_event
+from agents.events import Event
+from agents.models import Author, Message, Run
+from agents.models.runs import OPEN_STATUSES, RunStatus
+from agents.storable import storable
+from contexts.exceptions import NetraError, RunFailedError
+from contexts.identifiers import new_id
+from contexts.models import AuditEntry
+from contexts.quotas import Reservation, settle_quota
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """What a run has used of the model."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: Decimal = Decimal(0)
+    """List price of the model calls; 0 where the price is not known."""
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cost_usd=self.cost_usd + other.cost_usd,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the usage as events carry it."""
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cost_usd": str(self.cost_usd),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOutcome:
+    """The end of a run: exactly one of completed, failed, cancelled."""
+
+    status: RunStatus
+    event_type: str
+    data: dict[str, Any]
+    usage: Usage = field(default_factory=Usage)
+
+    @classmethod
+    def completed(
+        cls, *, answer: str, html: str, recommendations: list[dict[str, Any]], usage: Usage, duration_ms: int
+    ) -> Self:
+        """The run has an answer (Markdown and safe HTML)."""
+        data = {
+            "message_id": str(new_id()),
+            "final_response": answer,
+            "final_response_html": html,
+            "recommendations": recommendations,
+            "usage": usage.to_json(),
+            "duration_ms": duration_ms,
+        }
+        return cls(status=RunStatus.COMPLETED, event_type="agent_completed", data=data, usage=usage)
+
+    @classmethod
+    def failed(cls, error: NetraError, *, usage: Usage | None = None) -> Self:
+        """The run ended with `error`, whose message the user may read."""
+        retryable = error.retryable if isinstance(error, RunFailedError) else error.code == "unavailable"
+        data = {"code": error.code, "message": error.message, "retryable": retryable}
+        return cls(status=RunStatus.FAILED, event_type="run_failed", data=data, usage=usage or Usage())
+
+    @classmethod
+    def cancelled(cls, *, by: str, usage: Usage | None = None) -> Self:
+        """The run was stopped by `by`, such as `user`."""
+        return cls(
+            status=RunStatus.CANCELLED, event_type="run_cancelled", data={"by": by}, usage=usage or Usage()
+        )
+
+
+def finish_run(run_id: UUID, outcome: RunOutcome, *, attempt: int) -> Event | None:
+    """End the run as attempt `attempt` and return its last event; none when it may not end it any more.
+
+    A run whose cancellation was asked for before it ended is cancelled, whatever it came to.
+    """
+    with transaction.atomic():
+        run = Run.objects.select_for_update().get(id=run_id)
+        if run.attempt != attempt or run.status != RunStatus.RUNNING:
+            return None
+        if run.cancel_requested_at is not None:
+            outcome = RunOutcome.cancelled(by="user", usage=outcome.usage)
+        return close_run(run, outcome)
+
+
+def close_run(run: Run, outcome: RunOutcome) -> Event:
+    """End a run whose row the caller's transaction has locked; return its last event.
+
+    Raises:
+        ValueError: when it has already ended.
+    """
+    if run.status not in OPEN_STATUSES:
+        raise ValueError(f"Run {run.id} has already ended.")
+    event = Event(
+        run_id=run.id,
+        thread_id=run.thread_id,
+        tenant_id=run.tenant_id,
+        user_id=run.user_id,
+        seq=next_seq(run.id),
+        type=outcome.event_type,
+        agent_name="triage",
+        created_at=datetime.now(UTC),
+        data=storable(outcome.data),
+    )
+    store_event(event)
+    if outcome.status == RunStatus.COMPLETED:
+        Message.objects.create(
+            id=outcome.data["message_id"],
+            tenant_id=run.tenant_id,
+            user_id=run.user_id,
+            thread_id=run.thread_id,
+            run=run,
+            author=Author.ASSISTANT,
+            text=event.data["final_response"],
+        )
+    run.status = outcome.status
+    run.finished_at = event.created_at
+    run.input_tokens = outcome.usage.input_tokens
+    run.output_tokens = outcome.usage.output_tokens
+    run.cost_usd = outcome.usage.cost_usd
+    run.error_code = outcome.data.get("code", "")
+    run.error_message = outcome.data.get("message", "")
+    run.save()
+    reservation = Reservation.from_json(run.reservation, user_id=run.user_id, tenant_id=run.tenant_id)
+    settle_quota(
+        reservation,
+        {
+            "agent_runs": 1,
+            "tokens": run.input_tokens + run.output_tokens,
+            "cost_usd": run.cost_usd,
+        },
+    )
+    AuditEntry.objects.create(
+        tenant_id=run.tenant_id,
+        user_id=run.user_id,
+        action=outcome.event_type,
+        run_id=run.id,
+        details={"usage": outcome.usage.to_json(), "code": run.error_code, "events": event.seq},
+    )
+    return event

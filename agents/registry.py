@@ -1,0 +1,84 @@
+"""The agents that exist, and their making for one context."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_ai import Agent
+from pydantic_ai.models import Model
+
+from agents.catalog import CATALOG, AgentSpecification
+from agents.dispatcher import UnifiedToolDispatcher
+from agents.llm.models import is_metered, select_model
+from contexts.context import UserExecutionContext
+from contexts.exceptions import NotFoundError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextAgent:
+    """An agent made for one context; it serves no other."""
+
+    specification: AgentSpecification
+    context: UserExecutionContext
+    agent: Agent[UserExecutionContext, Any]
+    model_name: str
+    is_metered: bool
+    """Whether somebody charges for the model's tokens."""
+
+
+class AgentRegistry:
+    """Knows the agents by name; keeps nothing of any user."""
+
+    def __init__(
+        self,
+        specifications: Iterable[AgentSpecification] = CATALOG,
+        *,
+        choose_model: Callable[[AgentSpecification, UserExecutionContext], Model] = select_model,
+    ) -> None:
+        """Know `specifications`, each driven by the model that `choose_model` gives."""
+        self._choose_model = choose_model
+        self._specifications: Mapping[str, AgentSpecification] = {item.name: item for item in specifications}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the agents' names, in the order in which they work."""
+        return tuple(self._specifications)
+
+    def specification(self, name: str) -> AgentSpecification:
+        """Return what makes the agent `name`.
+
+        Raises:
+            NotFoundError: when there is none of that name.
+        """
+        try:
+            return self._specifications[name]
+        except KeyError:
+            raise NotFoundError(f"There is no agent {name!r}.") from None
+
+    def create_for_context(
+        self, name: str, context: UserExecutionContext, dispatcher: UnifiedToolDispatcher
+    ) -> ContextAgent:
+        """Make the agent `name` for `context`, with its tools behind `dispatcher`.
+
+        Raises:
+            NotFoundError: when there is none of that name.
+            UnavailableError: when its model cannot be used.
+        """
+        specification = self.specification(name)
+        model = self._choose_model(specification, context)
+        agent: Agent[UserExecutionContext, Any] = Agent(
+            model,
+            name=name,
+            deps_type=UserExecutionContext,
+            output_type=specification.output_type,
+            instructions=specification.instructions,
+            toolsets=[dispatcher.toolset(specification.tools, context, agent_name=name)],
+            retries=2,
+        )
+        return ContextAgent(
+            specification=specification,
+            context=context,
+            agent=agent,
+            model_name=model.model_name,
+            is_metered=is_metered(model),
+        )

@@ -1,0 +1,222 @@
+"""Writes: admitting and cancelling runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from asgiref.sync import async_to_sync
+from django.db import connection, transaction
+
+from agents.catalog import CATALOG
+from agents.event_records import store_event
+from agents.event_sinks import publish_events
+from agents.events import Event
+from agents.models import Author, Message, Run, Thread
+from agents.models.runs import OPEN_STATUSES, RunStatus
+from agents.outcomes import RunOutcome, close_run
+from agents.queueing import abort_job, enqueue_run
+from agents.selectors import dataset_of, run_of
+from agents.threads import lock_thread, require_member
+from contexts.audit import record_audit
+from contexts.context import UserExecutionContext
+from contexts.exceptions import (
+    ConflictError,
+    InvalidRequestError,
+    LimitError,
+    QuotaExceededError,
+)
+from contexts.identifiers import new_id
+from contexts.quotas import reserve_quota, use_quota
+from contexts.selectors import Limit, limits_of
+
+MAX_TEXT_LENGTH = 10_000
+MAX_WAITING_RUNS = 10
+MAX_DATASETS = 20
+# What a run must at least have left of these to be admitted; what it really takes is settled at its end.
+_ADMISSION = {"agent_runs": 1, "tokens": 1, "cost_usd": 0}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartedRun:
+    """A run that was admitted."""
+
+    run_id: UUID
+    thread_id: UUID
+    is_new: bool
+    """False when the idempotency key named a run that was already there."""
+
+
+def start_run(
+    context: UserExecutionContext,
+    *,
+    thread_id: UUID | None,
+    text: str,
+    dataset_ids: Sequence[UUID] = (),
+    agent: str | None = None,
+    idempotency_key: str | None = None,
+    now: datetime,
+) -> StartedRun:
+    """Admit a question: reserve quota, keep the message and the run, and queue its job, all or nothing.
+
+    `thread_id` none begins a conversation titled after the text.
+
+    Raises:
+        InvalidRequestError: for an empty or too long text, an unknown agent, or too many datasets.
+        NotFoundError: when the conversation or a dataset does not exist or is someone else's.
+        QuotaExceededError, RateLimitedError: when a limit is used up; only the refusal is kept.
+        PermissionDeniedError: when the user may only look.
+        ConflictError: when the idempotency key was used for another question.
+    """
+    require_member(context)
+    _check(text, dataset_ids, agent, idempotency_key)
+    if idempotency_key is not None:
+        existing = Run.objects.filter(user_id=context.user_id, idempotency_key=idempotency_key).first()
+        if existing is not None:
+            return _same_run(existing, text=text, thread_id=thread_id)
+    limits = limits_of(context.tier)
+    try:
+        use_quota(context, {"messages": 1}, now=now, limits=limits)
+        with transaction.atomic():
+            if idempotency_key is not None:
+                _lock_idempotency_key(context, idempotency_key)
+                existing = Run.objects.filter(
+                    user_id=context.user_id, idempotency_key=idempotency_key
+                ).first()
+                if existing is not None:
+                    return _same_run(existing, text=text, thread_id=thread_id)
+            run, queued = _admit(
+                context, thread_id, text, dataset_ids, agent, idempotency_key, now=now, limits=limits
+            )
+    except LimitError as refusal:
+        record_audit(context, "run_refused", resource=refusal.resource, code=refusal.code)
+        raise
+    async_to_sync(publish_events)([queued])
+    return StartedRun(run_id=run.id, thread_id=run.thread_id, is_new=True)
+
+
+def cancel_run(context: UserExecutionContext, run_id: UUID) -> None:
+    """Stop a run: a waiting one ends now, a running one within a moment.
+
+    Raises:
+        NotFoundError: when it does not exist or is someone else's.
+        ConflictError: when it has already ended.
+    """
+    run = run_of(context, run_id)
+    cancelled: Event | None = None
+    with transaction.atomic():
+        locked = Run.objects.select_for_update().get(id=run.id)
+        if locked.status not in OPEN_STATUSES:
+            raise ConflictError(f"The run has already ended ({locked.status}).")
+        locked.cancel_requested_at = datetime.now(UTC)
+        locked.save(update_fields=["cancel_requested_at"])
+        record_audit(context, "run_cancel_requested", run=str(run.id))
+        if locked.status == RunStatus.QUEUED:
+            cancelled = close_run(locked, RunOutcome.cancelled(by="user"))
+        abort_job(locked)
+    if cancelled is not None:
+        async_to_sync(publish_events)([cancelled])
+
+
+def _admit(
+    context: UserExecutionContext,
+    thread_id: UUID | None,
+    text: str,
+    dataset_ids: Sequence[UUID],
+    agent: str | None,
+    idempotency_key: str | None,
+    *,
+    now: datetime,
+    limits: Mapping[str, Limit],
+) -> tuple[Run, Event]:
+    for dataset_id in dataset_ids:
+        dataset_of(context, dataset_id)
+    _check_line(context, limits)
+    if thread_id is None:
+        thread = Thread.objects.create(
+            tenant_id=context.tenant_id, user_id=context.user_id, title=" ".join(text.split())[:80]
+        )
+    else:
+        thread = lock_thread(context, thread_id)
+        thread.title = thread.title or " ".join(text.split())[:80]
+        thread.updated_at = now
+        thread.save(update_fields=["title", "updated_at"])
+    reservation = reserve_quota(context, _ADMISSION, now=now, limits=limits)
+    run_id = new_id()
+    run = Run.objects.create(
+        id=run_id,
+        job_id=enqueue_run(
+            run_id, user_id=context.user_id, concurrent_runs=int(limits["concurrent_runs"].limit)
+        ),
+        tenant_id=context.tenant_id,
+        user_id=context.user_id,
+        thread=thread,
+        text=text,
+        agent=agent or "",
+        dataset_ids=list(dict.fromkeys(dataset_ids)),
+        idempotency_key=idempotency_key,
+        reservation=reservation.to_json(),
+    )
+    Message.objects.create(
+        tenant_id=context.tenant_id,
+        user_id=context.user_id,
+        thread=thread,
+        run=run,
+        author=Author.USER,
+        text=text,
+    )
+    queued = Event(
+        run_id=run.id,
+        thread_id=thread.id,
+        tenant_id=context.tenant_id,
+        user_id=context.user_id,
+        seq=1,
+        type="run_queued",
+        agent_name=agent or "triage",
+        created_at=datetime.now(UTC),
+        data={"text": text, "dataset_ids": [str(item) for item in run.dataset_ids], "agent": agent},
+    )
+    store_event(queued)
+    record_audit(context, "run_started", run=str(run.id), reserved=run.reservation)
+    return run, queued
+
+
+def _check(text: str, dataset_ids: Sequence[UUID], agent: str | None, idempotency_key: str | None) -> None:
+    if not text.strip():
+        raise InvalidRequestError("The message is empty.")
+    if len(text) > MAX_TEXT_LENGTH:
+        raise InvalidRequestError(
+            f"A message has at most {MAX_TEXT_LENGTH:,} characters; this one has {len(text):,}."
+        )
+    if "\0" in text or "\0" in (idempotency_key or ""):
+        raise InvalidRequestError("A message cannot contain a NUL character.")
+    if len(dataset_ids) > MAX_DATASETS:
+        raise InvalidRequestError(f"A message names at most {MAX_DATASETS} datasets.")
+    names = [specification.name for specification in CATALOG]
+    if agent is not None and agent not in names:
+        raise InvalidRequestError(f"There is no agent of that name; choose one of {', '.join(names)}.")
+    if idempotency_key is not None and not 1 <= len(idempotency_key) <= 200:
+        raise InvalidRequestError("An idempotency key has 1 to 200 characters.")
+
+
+def _same_run(existing: Run, *, text: str, thread_id: UUID | None) -> StartedRun:
+    if existing.text != text or thread_id not in (None, existing.thread_id):
+        raise ConflictError("The idempotency key was already used for another message.")
+    return StartedRun(run_id=existing.id, thread_id=existing.thread_id, is_new=False)
+
+
+def _lock_idempotency_key(context: UserExecutionContext, key: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{context.user_id}:{key}"])
+
+
+def _check_line(context: UserExecutionContext, limits: Mapping[str, Limit]) -> None:
+    limit = limits["concurrent_runs"].limit
+    waiting = Run.objects.filter(user_id=context.user_id, status__in=OPEN_STATUSES).count()
+    if waiting >= limit + MAX_WAITING_RUNS:
+        raise QuotaExceededError(
+            f"{waiting} runs are already under way or waiting; try again when one has ended.",
+            resource="concurrent_runs",
+            limit=limit,
+            resets_at=None,
+        )

@@ -1,0 +1,46 @@
+"""What a tool is, and what it gets to work with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from agents.tools.sessions import AnalysisSessions
+from contexts.context import UserExecutionContext
+
+READERS = frozenset({"owner", "admin", "member", "viewer"})
+MEMBERS = frozenset({"owner", "admin", "member"})
+
+
+class Parameters(BaseModel):
+    """Base of every tool's parameters: what is not declared is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolEnvironment:
+    """What one call may use: the caller's context and the run's open datasets."""
+
+    context: UserExecutionContext
+    sessions: AnalysisSessions
+    now: datetime
+    """The moment of the call (UTC), which also fixes the list prices."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A function that agents may call through the dispatcher; it runs in a thread."""
+
+    name: str
+    description: str
+    """What it does and when to use it, for the model."""
+    parameters: type[Parameters]
+    function: Callable[[ToolEnvironment, Any], BaseModel]
+    """Takes the environment and validated parameters; raises `NetraError` for what cannot be done."""
+    roles: frozenset[str] = READERS
+    """Roles that may use it."""
+    timeout_seconds: float = 30.0
+    """After this long the call is interrupted."""

@@ -1,0 +1,127 @@
+"""Writes: datasets, their files and the storage they take."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+from django.db import transaction
+
+from agents.analysis.prices import find_prices
+from agents.datasets.importer import ImportedDataset, import_file
+from agents.models import Dataset
+from agents.selectors import dataset_of
+from agents.threads import require_member
+from contexts.audit import record_audit
+from contexts.context import UserExecutionContext
+from contexts.exceptions import InvalidRequestError, PermissionDeniedError
+from contexts.identifiers import new_id
+from contexts.models import Resource
+from contexts.quotas import give_back_quota, use_quota
+from contexts.windows import EPOCH
+
+MANAGERS = frozenset({"owner", "admin"})
+
+
+def store_dataset(
+    context: UserExecutionContext,
+    *,
+    file: Path,
+    filename: str,
+    name: str,
+    assume_model: str | None,
+    now: datetime,
+) -> Dataset:
+    """Import a usage log and keep it for the user's tenant: the row and the Parquet file, or neither.
+
+    Raises:
+        InvalidDatasetError: when the file is not a usage log.
+        InvalidRequestError: when `assume_model` has no list price, or a name cannot be used.
+        QuotaExceededError: when the user's storage is used up.
+        PermissionDeniedError: when the user may only look.
+    """
+    require_member(context)
+    filename = _clean_name(Path(filename).name or "upload", longest=255)
+    dataset = Dataset(
+        id=new_id(),
+        tenant_id=context.tenant_id,
+        user_id=context.user_id,
+        name=_clean_name(name or Path(filename).stem, longest=200),
+        filename=filename,
+        assumed_model=_known_model(assume_model, now=now),
+    )
+    dataset.path.parent.mkdir(parents=True, exist_ok=True)
+    imported = import_file(file, dataset.path, filename=filename)
+    try:
+        _fill(dataset, imported)
+        with transaction.atomic():
+            use_quota(context, {Resource.STORAGE_BYTES: imported.bytes}, now=now)
+            dataset.save(force_insert=True)
+            record_audit(context, "dataset_stored", dataset=str(dataset.id), bytes=imported.bytes)
+    except BaseException:
+        dataset.path.unlink(missing_ok=True)
+        raise
+    return dataset
+
+
+def delete_dataset(context: UserExecutionContext, dataset_id: UUID) -> None:
+    """Delete a dataset and its file, and give its storage back.
+
+    Raises:
+        NotFoundError: when it does not exist or is another tenant's.
+        PermissionDeniedError: when it is a team-mate's and the user is neither owner nor admin.
+    """
+    dataset = dataset_of(context, dataset_id)
+    if dataset.user_id != context.user_id and context.role not in MANAGERS:
+        raise PermissionDeniedError(
+            "Only its owner, or an owner or admin of the organisation, may delete it."
+        )
+    path = dataset.path
+    with transaction.atomic():
+        deleted, _ = Dataset.objects.filter(id=dataset.id).delete()
+        if deleted:
+            give_back_quota(
+                user_id=dataset.user_id,
+                tenant_id=dataset.tenant_id,
+                resource=Resource.STORAGE_BYTES,
+                amount=dataset.stored_bytes,
+                window_start=EPOCH,
+            )
+            record_audit(context, "dataset_deleted", dataset=str(dataset.id), bytes=dataset.stored_bytes)
+    path.unlink(missing_ok=True)
+
+
+def _fill(dataset: Dataset, imported: ImportedDataset) -> None:
+    dataset.format = imported.format
+    dataset.names_models = imported.names_models
+    dataset.time_is_relative = imported.time_is_relative
+    dataset.rows = imported.rows
+    dataset.requests = imported.requests
+    dataset.input_tokens = imported.input_tokens
+    dataset.output_tokens = imported.output_tokens
+    dataset.stored_bytes = imported.bytes
+    dataset.first_at = imported.first_at and imported.first_at.replace(tzinfo=UTC)
+    dataset.last_at = imported.last_at and imported.last_at.replace(tzinfo=UTC)
+    dataset.notes = list(imported.notes)
+
+
+def _known_model(assume_model: str | None, *, now: datetime) -> str:
+    name = (assume_model or "").strip()
+    if not name:
+        return ""
+    try:
+        find_prices(name, priced_at=now)
+    except LookupError:
+        raise InvalidRequestError(
+            f"There is no list price for a model named {name[:100]!r}; name one such as gpt-4o.",
+            field="assume_model",
+        ) from None
+    return name[:200]
+
+
+def _clean_name(name: str, *, longest: int) -> str:
+    cleaned = " ".join(name.split())
+    if "\0" in cleaned:
+        raise InvalidRequestError("A name cannot contain a NUL character.")
+    if not cleaned or len(cleaned) > longest:
+        raise InvalidRequestError(f"A name has 1 to {longest} characters.")
+    return cleaned

@@ -1,0 +1,91 @@
+"""A run worker: takes jobs from the queue, and back from workers that died."""
+
+import asyncio
+import logging
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from django.conf import settings
+from procrastinate import App
+from procrastinate.contrib.django import app as django_app
+from procrastinate.exceptions import ConnectorException
+
+from agents.analysis.charts import warm_up as warm_up_charts
+from agents.analysis.prices import find_prices
+from agents.engine_factory import ExecutionEngineFactory
+from agents.event_writer import close_event_writer, get_event_writer
+from agents.execution import RunExecutor
+from agents.llm.models import check_model_setting
+from agents.queueing import QUEUE
+from agents.registry import AgentRegistry
+from agents.tasks import EXECUTOR
+from contexts.database import call_in_thread, close_async_pool
+from contexts.factory import UserContextFactory
+from contexts.manager import get_context_manager
+from contexts.records import close_abandoned_records
+
+logger = logging.getLogger(__name__)
+
+SHUTDOWN_GRACE_SECONDS = 5.0
+
+
+async def run_worker(*, concurrency: int | None = None, handle_signals: bool = False) -> None:
+    """Work until cancelled (or, with `handle_signals`, until SIGINT or SIGTERM), then hand back.
+
+    Raises:
+        ImproperlyConfigured: when the model setting cannot be used.
+    """
+    check_model_setting()
+    manager = get_context_manager()
+    engines = ExecutionEngineFactory(manager=manager, registry=AgentRegistry())
+    executor = RunExecutor(contexts=UserContextFactory(manager), engines=engines)
+    get_event_writer()
+    stalled_after = settings.STALLED_AFTER_SECONDS
+    app = django_app.with_connector(django_app.connector.get_worker_connector())  # type: ignore[attr-defined]
+    async with app.open_async():
+        rescue = asyncio.create_task(
+            _rescue_what_was_lost(app, every=stalled_after / 4), name="rescue-stalled"
+        )
+        warming = asyncio.create_task(asyncio.to_thread(_warm_up), name="warm-up")
+        try:
+            await app.run_worker_async(
+                queues=[QUEUE],
+                name="netra",
+                concurrency=concurrency or settings.WORKER_CONCURRENCY,
+                install_signal_handlers=handle_signals,
+                delete_jobs="successful",
+                shutdown_graceful_timeout=SHUTDOWN_GRACE_SECONDS,
+                fetch_job_polling_interval=2.0,
+                update_heartbeat_interval=stalled_after / 4,
+                stalled_worker_timeout=stalled_after,
+                additional_context={EXECUTOR: executor},
+            )
+        finally:
+            for task in (rescue, warming):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            await manager.cleanup_all()
+            await close_event_writer()
+            await close_async_pool()
+
+
+def _warm_up() -> None:
+    """Load the price list and the chart renderer, so that the first user need not wait for them."""
+    find_prices("gpt-4o", priced_at=datetime.now(UTC))
+    warm_up_charts()
+
+
+async def _rescue_what_was_lost(app: App, *, every: float) -> None:
+    while True:
+        try:
+            for job in await app.job_manager.get_stalled_jobs(
+                queue=QUEUE, seconds_since_heartbeat=settings.STALLED_AFTER_SECONDS
+            ):
+                logger.warning("Job %s was lost by its worker and is queued again", job.id)
+                await app.job_manager.retry_job(job)
+            await call_in_thread(close_abandoned_records, now=datetime.now(UTC))
+            await get_context_manager().cleanup_expired(now=datetime.now(UTC))
+        except ConnectorException:
+            logger.exception("The search for stalled jobs failed; it is tried again")
+        await asyncio.sleep(every)

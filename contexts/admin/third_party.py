@@ -1,0 +1,26 @@
+"""Pages that packages bring: those with secrets are taken away, the rest is for superusers."""
+
+from allauth.account.models import EmailAddress
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.models import Group
+from procrastinate.contrib.django.admin import ProcrastinateJobAdmin
+from procrastinate.contrib.django.models import ProcrastinateJob
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from unfold.admin import ModelAdmin
+
+from contexts.admin.scoping import SuperuserOnlyMixin
+
+# The first two show refresh tokens, the third e-mail addresses of every tenant.
+for model in (OutstandingToken, BlacklistedToken, EmailAddress, Group, ProcrastinateJob):
+    admin.site.unregister(model)
+
+
+@admin.register(Group)
+class GroupAdmin(SuperuserOnlyMixin, DjangoGroupAdmin, ModelAdmin):
+    """Groups of permissions."""
+
+
+@admin.register(ProcrastinateJob)
+class JobAdmin(SuperuserOnlyMixin, ProcrastinateJobAdmin, ModelAdmin):
+    """The jobs that carry runs out."""

@@ -1,0 +1,21 @@
+"""People who sign in."""
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from contexts.admin.scoping import TenantScopedAdmin
+from contexts.models import User
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, TenantScopedAdmin):
+    """Accounts; what one may use follows from the membership."""
+
+    tenant_path = "memberships__tenant"
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
+    list_filter = ("is_active", "is_staff", "is_superuser")
+    search_fields = ("username", "email", "first_name", "last_name")

@@ -1,0 +1,10 @@
+"""The application that knows who is asking, and how much they may use."""
+
+from django.apps import AppConfig
+
+
+class ContextsConfig(AppConfig):
+    """Tenants, tiers, quotas, execution contexts, isolation and audit."""
+
+    name = "contexts"
+    verbose_name = "Tenants and quotas"

@@ -1,0 +1,19 @@
+"""Close the records of execution contexts that nobody will close any more."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from contexts.records import close_abandoned_records
+
+
+class Command(BaseCommand):
+    """`manage.py cleanup_contexts`: after a crash, or any time; it is safe beside running servers."""
+
+    help = "Close execution contexts that expired or whose process is dead."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Close them and say how many there were."""
+        closed = close_abandoned_records(now=datetime.now(UTC))
+        self.stdout.write(f"{closed} abandoned execution context{'' if closed == 1 else 's'} closed.")

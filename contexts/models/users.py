@@ -1,0 +1,12 @@
+"""People who sign in."""
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+
+from contexts.identifiers import new_id
+
+
+class User(AbstractUser):
+    """A person or operator; what they may use follows from their membership in a tenant."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)

@@ -1,0 +1,70 @@
+"""Database records of root contexts: opened, closed, and cleaned up after dead processes."""
+
+import os
+import socket
+from datetime import UTC, datetime
+from functools import cache
+
+import psutil
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from contexts.context import UserExecutionContext
+from contexts.manager import TIME_TO_LIVE
+from contexts.models import ContextRecord
+
+
+def open_record(context: UserExecutionContext) -> None:
+    """Record that this process holds `context`."""
+    ContextRecord.objects.create(
+        id=context.context_id,
+        tenant_id=context.tenant_id,
+        user_id=context.user_id,
+        operation=context.operation,
+        run_id=context.run_id,
+        host=socket.gethostname(),
+        process_id=os.getpid(),
+        process_started_at=_started_at(os.getpid()),
+        expires_at=context.created_at + TIME_TO_LIVE,
+    )
+
+
+def close_record(context: UserExecutionContext) -> None:
+    """Record that `context` is closed."""
+    ContextRecord.objects.filter(id=context.context_id, closed_at=None).update(
+        closed_at=Now(), close_reason="finished"
+    )
+
+
+def close_abandoned_records(*, now: datetime) -> int:
+    """Close the records of contexts that expired or whose process on this host is gone.
+
+    Returns how many. Records of other hosts are closed only when they expire.
+    """
+    closed = 0
+    host = socket.gethostname()
+    for record in ContextRecord.objects.filter(closed_at=None).filter(Q(expires_at__lte=now) | Q(host=host)):
+        dead = record.host == host and not _is_alive(record.process_id, record.process_started_at)
+        if dead or record.expires_at <= now:
+            closed += ContextRecord.objects.filter(id=record.id, closed_at=None).update(
+                closed_at=Now(), close_reason="process_dead" if dead else "expired"
+            )
+    return closed
+
+
+def _is_alive(process_id: int, started_at: datetime) -> bool:
+    try:
+        return abs((_started_at(process_id) - started_at).total_seconds()) < 1
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _started_at(process_id: int) -> datetime:
+    if process_id == os.getpid():
+        return _own_start(process_id)
+    return datetime.fromtimestamp(psutil.Process(process_id).create_time(), UTC)
+
+
+@cache
+def _own_start(process_id: int) -> datetime:
+    return datetime.fromtimestamp(psutil.Process(process_id).create_time(), UTC)

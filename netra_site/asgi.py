@@ -1,0 +1,17 @@
+"""The ASGI application: HTTP to Django, sockets to the consumers."""
+
+import os
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "netra_site.settings")
+http_application = get_asgi_application()
+
+# These need the apps loaded.
+from netra_site.body_limit import BodyLimit  # noqa: E402
+from realtime.routing import websocket_urlpatterns, with_sign_in  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {"http": BodyLimit(http_application), "websocket": with_sign_in(URLRouter(websocket_urlpatterns))}
+)

@@ -1,0 +1,65 @@
+"""The process environment, read once: every variable with its type, default and meaning."""
+
+from pathlib import Path
+from typing import Annotated
+
+from django.core.exceptions import ImproperlyConfigured
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+CommaSeparated = Annotated[list[str], NoDecode]
+
+
+class Environment(BaseSettings):
+    """What operators set from outside; `.env.example` lists the same variables."""
+
+    model_config = SettingsConfigDict(env_file=BASE_DIR / ".env", extra="ignore", case_sensitive=True)
+
+    DATABASE_URL: str = ""
+    """`postgresql://…`; empty: the PostgreSQL bundled with the project, data below `NETRA_DATA_DIR`."""
+    REDIS_URL: str = ""
+    """`redis://…`, needed when more than one process serves or works; empty: one process, in memory."""
+    SECRET_KEY: str = ""
+    """At least 50 random characters; required when `DEBUG` is off."""
+    DEBUG: bool = False
+    """Development mode: a built-in secret key, cookies without TLS, demo data allowed."""
+    ALLOWED_HOSTS: CommaSeparated = Field(default=["localhost", "127.0.0.1", "[::1]"])
+    """Host names this server answers to, comma-separated."""
+    CSRF_TRUSTED_ORIGINS: CommaSeparated = Field(default=[])
+    """Origins (`https://chat.example.org`) allowed to post and to open sockets, comma-separated."""
+    NETRA_MODEL: str = Field(default="offline", min_length=1)
+    """`offline`, or a Pydantic AI model string such as `openai:gpt-4o`."""
+    NETRA_DATA_DIR: Path = BASE_DIR / "var"
+    """Folder of the bundled PostgreSQL and of the imported datasets."""
+    NETRA_MAX_UPLOAD_MB: int = Field(default=100, ge=1, le=10_000)
+    """Largest file taken in one upload, in megabytes (10**6 bytes)."""
+    NETRA_WORKER_CONCURRENCY: int = Field(default=16, ge=1, le=1_000)
+    """Runs that one worker carries out at the same time."""
+    NETRA_DATABASE_POOL: int = Field(default=20, ge=4, le=1_000)
+    """Database connections of one process, at most, in each of its two pools (sync and async)."""
+    NETRA_STALLED_AFTER_S: int = Field(default=20, ge=2, le=3_600)
+    """Seconds without a heartbeat after which a worker counts as dead and its runs move."""
+    NETRA_LOG_LEVEL: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    """Least severe level that is logged."""
+
+    @field_validator("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        )
+
+
+def read_environment() -> Environment:
+    """Return the validated environment.
+
+    Raises:
+        ImproperlyConfigured: naming each variable whose value cannot be used, and why.
+    """
+    try:
+        return Environment()
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ImproperlyConfigured(f"The environment has a value that cannot be used. {problems}") from None

@@ -1,0 +1,110 @@
+"""Serve the web and, in the same process and event loop, work on runs."""
+
+import asyncio
+import errno
+import socket
+from argparse import ArgumentParser
+from typing import Any
+
+import uvicorn
+import uvloop
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from agents.event_writer import close_event_writer
+from agents.worker import run_worker
+from contexts.database import close_async_pool
+
+CLOSE_GRACE_SECONDS = 5
+
+
+class Command(BaseCommand):
+    """`manage.py serve`: one process for everything, or a web process beside workers."""
+
+    help = "Serve the web and work on runs, in one process."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare where to listen and what else to do."""
+        parser.add_argument("--host", default="127.0.0.1", help="Address (default: %(default)s).")
+        parser.add_argument("--port", type=int, default=8000, help="Port to listen on; 0 takes a free one.")
+        parser.add_argument("--no-worker", action="store_true", help="Leave runs to `manage.py worker`.")
+        parser.add_argument("--migrate", action="store_true", help="Bring the database up to date first.")
+        parser.add_argument("--seed-demo", action="store_true", help="Add the demo accounts first.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Listen first, so that a port in use is told before anything else is done.
+
+        Raises:
+            CommandError: when the address cannot be listened on.
+        """
+        listener = _listen(options["host"], options["port"])
+        if options["migrate"]:
+            call_command("migrate", interactive=False, verbosity=0)
+        if options["seed_demo"]:
+            call_command("seed_demo", stdout=self.stdout)
+        listener.listen(2_048)  # whoever comes from now on waits for the server instead of being refused
+        host, port = listener.getsockname()[:2]
+        shown = "localhost" if host == "127.0.0.1" else host
+        self.stdout.write(f"Netra is at http://{shown}:{port}/")
+        if options["seed_demo"]:
+            self.stdout.write("Sign in as alice, bob, carol or admin, password netra-demo. Ctrl-C stops.")
+        self.stdout.flush()
+        address_file = settings.SERVER_ADDRESS_FILE
+        address_file.parent.mkdir(parents=True, exist_ok=True)
+        address_file.write_text(f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}\n")  # noqa: S104
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_serve(listener, with_worker=not options["no_worker"]))
+        finally:
+            address_file.unlink(missing_ok=True)
+
+
+async def _serve(listener: socket.socket, *, with_worker: bool) -> None:
+    server = uvicorn.Server(
+        uvicorn.Config(
+            "netra_site.asgi:application",
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            proxy_headers=not settings.DEBUG,
+            ws_max_size=2**20,
+            ws_ping_interval=20,
+            ws_ping_timeout=20,
+            timeout_graceful_shutdown=CLOSE_GRACE_SECONDS,
+        )
+    )
+    serving = asyncio.create_task(server.serve([listener]), name="serve")
+    tasks = [serving]
+    if with_worker:
+        tasks.append(asyncio.create_task(run_worker(), name="worker"))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        server.should_exit = True
+        for task in tasks[1:]:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        await close_event_writer()
+        await close_async_pool()
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OverflowError as error:
+        raise CommandError(f"{port} is no port; choose one from 0 to 65535.") from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise CommandError(
+                f"Port {port} is in use; choose another (--port, or PORT= with make)."
+            ) from error
+        raise CommandError(f"{host}:{port} cannot be listened on: {error.strerror}.") from error
+    listener.set_inheritable(True)
+    return listener

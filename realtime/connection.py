@@ -1,0 +1,176 @@
+"""One signed-in socket: what it watches, what it is sent, and when it ends."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from uuid import UUID
+
+from agents.events import Event
+from contexts.context import UserExecutionContext
+from contexts.database import call_in_thread
+from contexts.exceptions import ContextIsolationError, NetraError, NotFoundError
+from realtime.envelopes import Envelope
+from realtime.feed import RunFeed, Verdict
+from realtime.frame_services import read_events
+from realtime.outbox import Outbox, OutboxFullError, SendText
+from realtime.protocol import CloseCode, Frame, close_code_of, encode_frame
+
+logger = logging.getLogger(__name__)
+
+MAX_HELD = 4_096
+"""Envelopes kept back at most while a frame is answered or a gap is filled."""
+SILENCE_S = 5.0
+"""A run under way that is silent for so many seconds is looked up in the log."""
+
+
+class Connection:
+    """A socket's own state; lives from sign-in to close.
+
+    What arrives for the user is filtered to the watched threads, put in order, and queued. While a
+    frame is being answered, or a gap filled from the event log, what arrives is held back.
+    """
+
+    def __init__(self, context: UserExecutionContext, *, expires_at: datetime, send: SendText) -> None:
+        """Belong to `context`'s user until `expires_at` (UTC); send text frames through `send`."""
+        self.context = context
+        self.expires_at = expires_at
+        self.feed = RunFeed()
+        self.outbox = Outbox(send)
+        self.ended: asyncio.Future[tuple[CloseCode, str]] = asyncio.get_running_loop().create_future()
+        self.extended = asyncio.Event()
+        self._holds = 0
+        self._held: list[Envelope] = []
+        self._replay_lock = asyncio.Lock()
+        self._repairs: set[asyncio.Task[None]] = set()
+
+    @property
+    def user_id(self) -> UUID:
+        """Return whose socket it is."""
+        return self.context.user_id
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """Have the socket closed with `code`; the first call decides."""
+        if not self.ended.done():
+            self.ended.set_result((code, reason))
+
+    def extend(self, expires_at: datetime) -> None:
+        """Note that the sign-in now lasts until `expires_at` (UTC)."""
+        self.expires_at = expires_at
+        self.extended.set()
+
+    async def finish(self) -> None:
+        """Send what is queued, as far as the client takes it at once, and stop."""
+        await self.outbox.drain()
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop sending and reading; the socket is gone."""
+        for task in list(self._repairs):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await self.outbox.stop()
+
+    async def answer(self, frame: Frame) -> None:
+        """Queue a frame for this socket alone, waiting for room."""
+        await self._when_room(encode_frame(frame))
+
+    def deliver(self, envelopes: Sequence[Envelope]) -> None:
+        """Take what was published for the user; never waits."""
+        if any(envelope.user_id != self.user_id for envelope in envelopes):
+            raise ContextIsolationError("A frame was about to reach another user's socket.")
+        if self._holds == 0:
+            self._process(envelopes)
+        elif len(self._held) + len(envelopes) > MAX_HELD:
+            self.end(CloseCode.TOO_SLOW, "Too many events at once; resume.")
+        else:
+            self._held.extend(envelopes)
+
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        """Hold back what arrives until the block is left."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._release()
+
+    async def replay(self, events: Sequence[Event]) -> None:
+        """Send events read from the log that the socket has not been sent, waiting for room."""
+        async with self._replay_lock:
+            for event in events:
+                envelope = Envelope.of_event(event)
+                if self.feed.take(envelope, now=time.monotonic()) is Verdict.SEND:
+                    await self._when_room(envelope)
+
+    async def backfill(self, events: Sequence[Event]) -> None:
+        """Send events older than the first that the socket was sent, waiting for room."""
+        async with self._replay_lock:
+            for event in events:
+                await self._when_room(Envelope.of_event(event))
+
+    def look_up_silent_runs(self) -> None:
+        """Read the log of runs that have been silent, in case what they published was lost."""
+        for run_id in self.feed.silent_runs(since=time.monotonic() - SILENCE_S):
+            self._repair(run_id)
+
+    def _process(self, envelopes: Sequence[Envelope]) -> None:
+        now = time.monotonic()
+        for index, envelope in enumerate(envelopes):
+            verdict = self.feed.take(envelope, now=now)
+            if verdict is Verdict.GAP and envelope.run_id is not None:
+                self._held[:0] = envelopes[index:]
+                self._repair(envelope.run_id)
+                return
+            if verdict is Verdict.SEND:
+                try:
+                    self.outbox.put(envelope)
+                except OutboxFullError:
+                    self.end(CloseCode.TOO_SLOW, "Frames were not taken fast enough; resume.")
+                    return
+                if envelope.type == "session_revoked":
+                    self.end(CloseCode.NOT_SIGNED_IN, "The sign-in was ended.")
+                    return
+
+    def _repair(self, run_id: UUID) -> None:
+        self._holds += 1
+        task = asyncio.create_task(self._fill_gap(run_id), name="socket-gap")
+        self._repairs.add(task)
+        task.add_done_callback(self._repairs.discard)
+
+    async def _fill_gap(self, run_id: UUID) -> None:
+        after = self.feed.last_sent(run_id)
+        try:
+            events = await call_in_thread(read_events, self.user_id, run_id, after=after)
+            await self.replay(events)
+            self.feed.note_heard(run_id, now=time.monotonic())
+            next_seq = self.feed.last_sent(run_id) + 1
+            waiting = [held.seq for held in self._held if held.run_id == run_id and held.seq is not None]
+            if waiting and waiting[0] > next_seq:
+                raise LookupError(f"The event log has no event {next_seq}.")
+        except NotFoundError:
+            # Deleted meanwhile: nothing more will come, and nothing is missing.
+            self.feed.forget(run_id)
+            self._held = [envelope for envelope in self._held if envelope.run_id != run_id]
+        except NetraError as error:
+            self.end(close_code_of(error), error.message)
+        except Exception:
+            logger.exception("The events of run %s after %d could not be read", run_id, after)
+            self.end(CloseCode.TOO_SLOW, "Events could not be read; resume.")
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        self._holds -= 1
+        if self._holds == 0 and not self.ended.done():
+            held, self._held = self._held, []
+            self._process(held)
+
+    async def _when_room(self, frame: str | Envelope) -> None:
+        try:
+            await self.outbox.put_when_room(frame)
+        except OutboxFullError:
+            self.end(CloseCode.TOO_SLOW, "Frames were not taken fast enough; resume.")

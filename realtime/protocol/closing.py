@@ -1,0 +1,43 @@
+"""The codes with which the server closes sockets."""
+
+from enum import IntEnum
+
+from contexts.exceptions import NetraError
+
+
+class CloseCode(IntEnum):
+    """Why the server closed a socket (RFC 6455; 4000–4999 are the application's own)."""
+
+    INTERNAL_ERROR = 1011
+    SERVER_RESTART = 1012
+    PROTOCOL_ERROR = 4400
+    NOT_SIGNED_IN = 4401
+    NOT_ALLOWED = 4403
+    TOO_SLOW = 4408
+    TOO_MANY_CONNECTIONS = 4429
+
+
+MEANINGS = {
+    CloseCode.INTERNAL_ERROR: "Something went wrong on the server; connect again.",
+    CloseCode.SERVER_RESTART: "The server restarts; connect again and resume.",
+    CloseCode.PROTOCOL_ERROR: "Protocol error: bad JSON, a binary frame, over 64 KiB, or 10 unknown types.",
+    CloseCode.NOT_SIGNED_IN: "Not, or no longer, signed in.",
+    CloseCode.NOT_ALLOWED: "Not allowed, or quarantined.",
+    CloseCode.TOO_SLOW: "Too slow; connect again and resume with the cursors.",
+    CloseCode.TOO_MANY_CONNECTIONS: "Too many connections for the tier.",
+}
+
+_CODE_OF_ERROR = {
+    "not_authenticated": CloseCode.NOT_SIGNED_IN,
+    "permission_denied": CloseCode.NOT_ALLOWED,
+    "context_isolation": CloseCode.NOT_ALLOWED,
+    "quarantined": CloseCode.NOT_ALLOWED,
+    "quota_exceeded": CloseCode.TOO_MANY_CONNECTIONS,
+    "rate_limited": CloseCode.TOO_MANY_CONNECTIONS,
+    "unavailable": CloseCode.SERVER_RESTART,
+}
+
+
+def close_code_of(error: NetraError) -> CloseCode:
+    """Return the code with which a socket closes that cannot be opened, or kept, for `error`."""
+    return _CODE_OF_ERROR.get(error.code, CloseCode.INTERNAL_ERROR)

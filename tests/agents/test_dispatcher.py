@@ -1,0 +1,167 @@
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import BaseModel
+
+from agents import tools
+from agents.admission import begin_run
+from agents.dispatcher import UnifiedToolDispatcher
+from agents.event_log import EventLog
+from agents.event_writer import close_event_writer
+from agents.models import RunEvent
+from agents.runs import start_run
+from agents.tools.datasets import NoParameters
+from agents.tools.definition import MEMBERS, Tool
+from agents.uploads import store_dataset
+from contexts.database import call_in_thread, close_async_pool
+from contexts.exceptions import (
+    ContextIsolationError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    ToolError,
+)
+from contexts.factory import UserContextFactory, managed_user_context
+from contexts.manager import get_context_manager
+from tests.factories import make_cast
+
+pytestmark = pytest.mark.django_db(transaction=True)
+LOG = "created_at,model,prompt_tokens,completion_tokens\n2026-01-01T00:00:00Z,gpt-4o,1000,100\n"
+
+
+class Nothing(BaseModel):
+    """An empty result."""
+
+
+@pytest.fixture
+def cast(settings, tmp_path):
+    settings.DATASET_DIR = tmp_path / "datasets"
+    return make_cast()
+
+
+@pytest.fixture
+async def begun(cast):
+    """Yield alice's run as a worker has begun it."""
+
+    def start():
+        with managed_user_context(UserContextFactory().for_request(cast.alice.id)) as context:
+            run_id = start_run(context, thread_id=None, text="Hello", now=datetime.now(UTC)).run_id
+        return begin_run(run_id, UserContextFactory())
+
+    begun = await call_in_thread(start)
+    yield begun
+    await get_context_manager().cleanup_all()
+    await close_event_writer()
+    await close_async_pool()
+
+
+@pytest.fixture
+async def dispatcher(begun):
+    log = EventLog(begun.context, attempt=begun.attempt, last_seq=begun.last_seq)
+    return UnifiedToolDispatcher.for_context(begun.context, log)
+
+
+def last_event(run_id):
+    return RunEvent.objects.filter(run_id=run_id).order_by("-seq")[0]
+
+
+def upload(user, tmp_path):
+    file = tmp_path / "log.csv"
+    file.write_text(LOG)
+    with managed_user_context(UserContextFactory().for_request(user.id)) as context:
+        return str(
+            store_dataset(
+                context, file=file, filename="log.csv", name="", assume_model=None, now=datetime.now(UTC)
+            ).id
+        )
+
+
+async def test_a_tool_sees_the_tenants_data_and_no_other(cast, begun, dispatcher, tmp_path):
+    mine = await call_in_thread(upload, cast.bob, tmp_path)
+    foreign = await call_in_thread(upload, cast.carol, tmp_path)
+
+    async def execute(tool, **params):
+        return await dispatcher.execute(tool, params, context=begun.context, agent_name="data")
+
+    listed = await execute("list_datasets")
+    assert [card["id"] for card in listed["datasets"]] == [mine]
+    result = await execute(
+        "query_dataset", dataset_id=mine, sql="SELECT sum(input_tokens) AS tokens FROM log"
+    )
+    assert result["rows"] == [[1000]]
+    for tool in ("describe_dataset", "spend_breakdown", "compare_models", "savings_plan", "draw_charts"):
+        with pytest.raises(NotFoundError):
+            await execute(tool, dataset_id=foreign)
+    with pytest.raises(NotFoundError):
+        await execute("query_dataset", dataset_id=foreign, sql="SELECT 1")
+
+
+async def test_a_call_is_told_before_and_after(begun, dispatcher):
+    with pytest.raises(NotFoundError):
+        await dispatcher.execute(
+            "describe_dataset", {"dataset_id": "nonsense"}, context=begun.context, agent_name="data"
+        )
+    event = await call_in_thread(last_event, begun.context.run_id)
+    assert event.type == "tool_completed"
+    assert event.data["ok"] is False
+    assert event.data["error"]["code"] == "not_found"
+    assert not dispatcher.evidence
+
+
+@pytest.mark.mission_critical("P6")
+async def test_another_context_cannot_use_a_dispatcher(begun, dispatcher, cast):
+    stranger = replace(begun.context, user_id=cast.carol.id)
+    with pytest.raises(ContextIsolationError):
+        await dispatcher.execute("list_datasets", {}, context=stranger, agent_name="data")
+
+
+async def test_dispatchers_are_not_made_by_hand(begun):
+    with pytest.raises(TypeError):
+        UnifiedToolDispatcher(object(), begun.context, None)
+
+
+async def test_wrong_parameters_and_unknown_tools_are_refused(begun, dispatcher):
+    with pytest.raises(InvalidRequestError, match="sql"):
+        await dispatcher.execute(
+            "query_dataset", {"dataset_id": "x"}, context=begun.context, agent_name="data"
+        )
+    with pytest.raises(InvalidRequestError, match="extra"):
+        await dispatcher.execute("list_datasets", {"extra": 1}, context=begun.context, agent_name="data")
+    with pytest.raises(ToolError, match="no tool"):
+        await dispatcher.execute("rm", {}, context=begun.context, agent_name="data")
+
+
+async def test_roles_and_time_limits_hold(begun, dispatcher, monkeypatch):
+    release = threading.Event()
+    slow = Tool(
+        name="slow",
+        description="Waits.",
+        parameters=NoParameters,
+        function=lambda environment, parameters: release.wait(20) and Nothing(),
+        timeout_seconds=0.05,
+    )
+    monkeypatch.setitem(tools.TOOLS, "slow", slow)
+    monkeypatch.setitem(
+        tools.TOOLS, "members_only", replace(slow, name="members_only", roles=MEMBERS - {"owner"})
+    )
+    with pytest.raises(PermissionDeniedError):
+        await dispatcher.execute("members_only", {}, context=begun.context, agent_name="data")
+    try:
+        with pytest.raises(ToolError, match="longer"):
+            await dispatcher.execute("slow", {}, context=begun.context, agent_name="data")
+    finally:
+        release.set()
+
+
+async def test_open_datasets_are_closed_with_the_run(cast, begun, dispatcher, tmp_path):
+    dataset_id = await call_in_thread(upload, cast.alice, tmp_path)
+    await dispatcher.execute(
+        "describe_dataset", {"dataset_id": dataset_id}, context=begun.context, agent_name="data"
+    )
+    await get_context_manager().cleanup_context(begun.context.context_id)
+    with pytest.raises(Exception, match="ended"):
+        await dispatcher.execute(
+            "describe_dataset", {"dataset_id": dataset_id}, context=begun.context, agent_name="data"
+        )

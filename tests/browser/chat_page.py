@@ -1,0 +1,65 @@
+"""The chat page as a test drives it: by what a person sees, mostly by accessible names."""
+
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+ANSWER_MS = 30_000
+
+
+class ChatPage:
+    """One browser window, signed in or not."""
+
+    def __init__(self, page: Page, base_url: str) -> None:
+        """Drive `page` on the server at `base_url`."""
+        self.page = page
+        self.base_url = base_url
+        self.question = page.get_by_label("Your question")
+        self.attachments = page.get_by_role("list", name="Data for this question").get_by_role("listitem")
+        self.threads = page.get_by_role("navigation", name="Conversations").get_by_role("link")
+        self.datasets = page.locator("#datasets").get_by_role("listitem")
+        self.answers = page.get_by_role("article", name="Netra’s answer")
+        self.questions = page.get_by_role("article", name="You asked")
+
+    def open(self, path: str = "/") -> None:
+        """Open an address of the site."""
+        self.page.goto(self.base_url + path)
+
+    def sign_in(self, username: str) -> None:
+        """Sign in to a demo account, with the keyboard, and wait for the connection."""
+        self.open()
+        expect(self.page.get_by_label("User name")).to_be_focused()
+        self.page.keyboard.type(username)
+        self.page.keyboard.press("Tab")
+        self.page.keyboard.type("netra-demo")
+        self.page.keyboard.press("Enter")
+        self.expect_connected()
+
+    def expect_connected(self) -> None:
+        """Wait for the socket."""
+        expect(self.page.get_by_text("Connected", exact=True)).to_be_attached(timeout=15_000)
+
+    def expect_lists(self) -> None:
+        """Wait until conversations and datasets have been fetched."""
+        for note in ("#threads-note", "#datasets-note"):
+            expect(self.page.locator(note)).not_to_have_text("Loading…")
+
+    def upload(self, file: Path, *, assume_model: str) -> None:
+        """Add a log that names no model, and say which model to assume."""
+        self.page.get_by_label("Log file", exact=True).set_input_files(file)
+        self.page.get_by_label("This log seems to name no model").fill(assume_model)
+        self.page.keyboard.press("Enter")
+        expect(self.attachments.filter(has_text="requests")).to_be_visible(timeout=ANSWER_MS)
+
+    def ask(self, text: str) -> None:
+        """Type a question and send it."""
+        self.question.fill(text)
+        self.question.press("Enter")
+
+    def expect_answer(self, position: int = 0) -> Locator:
+        """Wait until the answer is complete and return it."""
+        article = self.answers.nth(position)
+        outcome = article.locator(".answer:not(.streaming), :scope > .problem, :scope > .notice")
+        expect(outcome).to_be_visible(timeout=ANSWER_MS)
+        expect(outcome, "the run ended without an answer").to_have_class("answer")
+        return article

@@ -1,0 +1,79 @@
+"""What every test may ask for: Redis, Chromium, and the shared folder of real logs."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netra_site.embedded import start_redis
+from netra_site.embedded.lifetime import let_go
+from tests.servers import ServerProcess, database_url, serve
+
+LAYERS = {"unit", "integration", "e2e", "browser", "real_llm"}
+DATABASE_FIXTURES = {"server", "db", "transactional_db", "django_db_setup", "live_server"}
+MODEL_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test a layer marker, by its fixtures if it has none; skip real models without a key."""
+    for item in items:
+        if not LAYERS & {mark.name for mark in item.iter_markers()}:
+            uses_database = DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))
+            uses_database = uses_database or item.get_closest_marker("django_db")
+            item.add_marker("integration" if uses_database else "unit")
+        if item.get_closest_marker("real_llm") and not any(map(os.environ.get, MODEL_KEYS)):
+            item.add_marker(pytest.mark.skip(reason=f"needs one of {', '.join(MODEL_KEYS)}"))
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """Yield the URL of a real Redis of this test session's own."""
+    folder = Path(tempfile.mkdtemp(prefix="netra-test-redis-"))
+    yield start_redis(folder, temporary=True)
+    let_go(folder)
+
+
+@pytest.fixture(scope="session")
+def logs() -> Path:
+    """Return the folder of real LLM logs next to the project; skip the test where there is none."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real logs in {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """Start the machine's own Chromium, else Playwright's; quiet, and without sandbox for root."""
+    arguments = [
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-gpu",
+        "--disable-quic",
+        "--disable-sync",
+        "--no-first-run",
+    ]
+    if os.geteuid() == 0:
+        arguments.append("--no-sandbox")
+    options = browser_type_launch_args | {"args": arguments}
+    if program := next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None):
+        options["executable_path"] = program
+    return options
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[ServerProcess]:
+    """Yield a real server process with a worker, on a database of its own with the demo accounts."""
+    with serve(database_url("netra_server"), tmp_path_factory.mktemp("server")) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def live_server_process(server: ServerProcess) -> str:
+    """Return the base URL of the real server process."""
+    return server.url

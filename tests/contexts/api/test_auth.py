@@ -1,0 +1,216 @@
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import pytest
+from django.conf import settings
+from django.core.cache import cache
+from django.test import Client
+from rest_framework.test import APIClient
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
+
+from contexts.exceptions import NotAuthenticatedError
+from contexts.models import SocketTicket
+from contexts.tickets import redeem_ticket
+from contexts.tokens import issue_tokens
+from tests.clients import assert_problem, client_of
+from tests.factories import PASSWORD, Cast
+
+ME, TOKEN, REFRESH = "/api/v1/me", "/api/v1/auth/token", "/api/v1/auth/token/refresh"
+LOGOUT, TICKET = "/api/v1/auth/logout", "/api/v1/auth/ticket"
+
+
+@pytest.fixture(autouse=True)
+def no_failures_yet() -> Iterator[None]:
+    cache.clear()
+    yield
+    cache.clear()
+
+
+def _bearer(token: str) -> APIClient:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+    return client
+
+
+def _post(address: str, **body: Any) -> Any:
+    return APIClient().post(address, body, format="json")
+
+
+def test_a_password_buys_tokens_that_sign_in(cast: Cast) -> None:
+    response = _post(TOKEN, username="alice", password=PASSWORD)
+    assert response.status_code == 200
+    pair = response.json()
+    assert set(pair) == {"access", "refresh"}
+    assert _bearer(pair["access"]).get(ME).json()["username"] == "alice"
+    claims = jwt.decode(pair["access"], options={"verify_signature": False})
+    assert (claims["iss"], claims["aud"], claims["exp"] - claims["iat"]) == ("netra", "netra", 15 * 60)
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [{"username": "alice", "password": "wrong"}, {"username": "nobody", "password": PASSWORD}],
+    ids=["password", "username"],
+)
+def test_wrong_credentials_are_refused_alike(cast: Cast, credentials: dict[str, str]) -> None:
+    problem = assert_problem(_post(TOKEN, **credentials), 401, "not_authenticated")
+    assert problem["detail"] == "No active account has this username and password."
+
+
+def test_a_deactivated_account_gets_no_tokens_and_its_old_ones_end(cast: Cast) -> None:
+    pair = issue_tokens(cast.alice)
+    cast.alice.is_active = False
+    cast.alice.save()
+    assert_problem(_post(TOKEN, username="alice", password=PASSWORD), 401, "not_authenticated")
+    assert_problem(_bearer(pair.access).get(ME), 401, "not_authenticated")
+    assert_problem(_post(REFRESH, refresh=pair.refresh), 401, "not_authenticated")
+
+
+def test_a_changed_password_ends_old_tokens(cast: Cast) -> None:
+    pair = issue_tokens(cast.alice)
+    cast.alice.set_password("another-secret-8")
+    cast.alice.save()
+    assert_problem(_bearer(pair.access).get(ME), 401, "not_authenticated")
+    assert_problem(_post(REFRESH, refresh=pair.refresh), 401, "not_authenticated")
+
+
+def test_guessing_is_slowed_down(cast: Cast) -> None:
+    for _ in range(5):
+        assert_problem(_post(TOKEN, username="alice", password="guess"), 401, "not_authenticated")
+    response = _post(TOKEN, username="alice", password=PASSWORD)
+    problem = assert_problem(response, 429, "rate_limited")
+    assert problem["resource"] == "sign_in_failures"
+    assert int(response["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("change", ["issuer", "audience", "key", "algorithm", "expired", "type"])
+def test_a_forged_or_expired_token_is_refused(cast: Cast, change: str) -> None:
+    claims = jwt.decode(issue_tokens(cast.alice).access, options={"verify_signature": False})
+    key, algorithm = settings.SECRET_KEY, "HS256"
+    match change:
+        case "issuer":
+            claims["iss"] = "elsewhere"
+        case "audience":
+            claims["aud"] = "elsewhere"
+        case "key":
+            key = "k" * 50
+        case "algorithm":
+            key, algorithm = "", "none"
+        case "expired":
+            claims["exp"] = claims["iat"] - 1
+        case "type":
+            claims["token_type"] = "refresh"
+    forged = jwt.encode(claims, key or None, algorithm=algorithm)
+    assert_problem(_bearer(forged).get(ME), 401, "not_authenticated")
+
+
+def test_the_forgery_test_can_fail(cast: Cast) -> None:
+    claims = jwt.decode(issue_tokens(cast.alice).access, options={"verify_signature": False})
+    same = jwt.encode(claims, settings.SECRET_KEY, algorithm="HS256")
+    assert _bearer(same).get(ME).status_code == 200
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer a b", "Bearer \udc80", "Bearer x.y.z", "Basic YTpi"])
+def test_a_malformed_authorization_is_refused(cast: Cast, header: str) -> None:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=header.encode("utf-8", "surrogateescape").decode("latin-1"))
+    assert_problem(client.get(ME), 401, "not_authenticated")
+
+
+def test_a_refresh_token_rotates(cast: Cast) -> None:
+    first = issue_tokens(cast.alice)
+    second = _post(REFRESH, refresh=first.refresh).json()
+    third = _post(REFRESH, refresh=second["refresh"]).json()
+    assert len({first.refresh, second["refresh"], third["refresh"]}) == 3
+    assert _bearer(third["access"]).get(ME).status_code == 200
+
+
+def test_using_a_spent_refresh_token_ends_its_sign_in_and_no_other(cast: Cast) -> None:
+    stolen, other = issue_tokens(cast.alice), issue_tokens(cast.alice)
+    rightful = _post(REFRESH, refresh=stolen.refresh).json()
+    rightful = _post(REFRESH, refresh=rightful["refresh"]).json()
+    assert_problem(_post(REFRESH, refresh=stolen.refresh), 401, "not_authenticated")
+    assert_problem(_post(REFRESH, refresh=rightful["refresh"]), 401, "not_authenticated")
+    assert _post(REFRESH, refresh=other.refresh).status_code == 200
+
+
+@pytest.mark.parametrize("refresh", ["", "x", "a.b.c"])
+def test_rubbish_refreshes_nothing(cast: Cast, refresh: str) -> None:
+    status, code = (401, "not_authenticated") if refresh else (400, "invalid_request")
+    assert_problem(_post(REFRESH, refresh=refresh), status, code)
+
+
+def test_an_access_token_or_an_expired_one_refreshes_nothing(cast: Cast) -> None:
+    expired = RefreshToken.for_user(cast.alice)
+    expired.set_exp(lifetime=timedelta(seconds=-1))
+    for token in (str(AccessToken.for_user(cast.alice)), str(expired)):
+        assert_problem(_post(REFRESH, refresh=token), 401, "not_authenticated")
+
+
+def test_logging_out_ends_the_refresh_token(cast: Cast) -> None:
+    pair = issue_tokens(cast.alice)
+    response = _bearer(pair.access).post(LOGOUT, {"refresh": pair.refresh}, format="json")
+    assert response.status_code == 204
+    assert_problem(_post(REFRESH, refresh=pair.refresh), 401, "not_authenticated")
+
+
+def test_logging_out_ends_the_session(cast: Cast) -> None:
+    client = Client()
+    client.force_login(cast.alice, backend="django.contrib.auth.backends.ModelBackend")
+    assert client.get(ME).json()["username"] == "alice"
+    assert client.post(LOGOUT, {}, content_type="application/json").status_code == 204
+    assert_problem(client.get(ME), 401, "not_authenticated")
+
+
+def test_logging_out_without_being_signed_in_is_refused(cast: Cast) -> None:
+    assert_problem(_post(LOGOUT), 401, "not_authenticated")
+
+
+def test_a_session_must_prove_that_the_request_is_meant(cast: Cast) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(cast.alice, backend="django.contrib.auth.backends.ModelBackend")
+    address = "/api/v1/threads"
+    refused = client.post(address, {"title": "x"}, content_type="application/json")
+    assert_problem(refused, 403, "permission_denied")
+    client.cookies["csrftoken"] = token = "c" * 32
+    taken = client.post(
+        address, {"title": "x"}, content_type="application/json", headers={"X-CSRFToken": token}
+    )
+    assert taken.status_code == 201
+
+
+def test_a_deactivated_users_session_ends(cast: Cast) -> None:
+    client = Client()
+    client.force_login(cast.alice, backend="django.contrib.auth.backends.ModelBackend")
+    cast.alice.is_active = False
+    cast.alice.save()
+    assert_problem(client.get(ME), 401, "not_authenticated")
+
+
+def test_a_ticket_is_good_once(cast: Cast) -> None:
+    response = client_of(cast.alice).post(TICKET)
+    assert response.json()["expires_in"] == 60
+    ticket = response.json()["ticket"]
+    now = datetime.now(UTC)
+    assert redeem_ticket(ticket, now) == cast.alice.id
+    with pytest.raises(NotAuthenticatedError):
+        redeem_ticket(ticket, now)
+
+
+def test_a_ticket_is_good_for_a_minute_and_kept_only_as_a_digest(cast: Cast) -> None:
+    ticket = client_of(cast.alice).post(TICKET).json()["ticket"]
+    row = SocketTicket.objects.get()
+    assert ticket.encode() not in bytes(row.digest)
+    with pytest.raises(NotAuthenticatedError):
+        redeem_ticket(ticket, row.expires_at)
+
+
+@pytest.mark.parametrize("ticket", ["", "x", "é", "\ud800", "x" * 100_000])
+def test_an_unknown_ticket_is_refused(db: None, ticket: str) -> None:
+    with pytest.raises(NotAuthenticatedError):
+        redeem_ticket(ticket, datetime.now(UTC))
+
+
+def test_a_ticket_needs_a_sign_in(db: None) -> None:
+    assert_problem(_post(TICKET), 401, "not_authenticated")

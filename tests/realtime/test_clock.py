@@ -1,0 +1,51 @@
+"""What a socket does by the clock."""
+
+from datetime import timedelta
+
+import pytest
+from rest_framework_simplejwt.tokens import AccessToken
+
+from contexts.manager import get_context_manager
+from contexts.models import User
+from tests.factories import Cast
+from tests.realtime.sockets import OpenSocket, Socket
+
+
+async def opened_for(user: User, seconds: float) -> Socket:
+    token = AccessToken.for_user(user)
+    token.set_exp(lifetime=timedelta(seconds=seconds))
+    return await Socket(subprotocols=["netra.v1", f"bearer.{token}"]).connect()
+
+
+async def test_a_sign_in_that_ends_is_announced_and_closes_with_4401(cast: Cast) -> None:
+    socket = await opened_for(cast.alice, 2)
+    frames = await socket.receive_until("session_expiring")
+    assert [frame["type"] for frame in frames] == ["connection_established", "session_expiring"]
+    assert frames[1]["expires_at"] == frames[0]["expires_at"]
+    assert await socket.close_code() == 4401
+
+
+async def test_a_refresh_in_time_keeps_the_socket(cast: Cast) -> None:
+    socket = await opened_for(cast.alice, 2)
+    await socket.receive_until("session_expiring")
+    longer = AccessToken.for_user(cast.alice)
+    longer.set_exp(lifetime=timedelta(seconds=4))
+    assert (await socket.ask(type="refresh_token", access=str(longer)))["type"] == "ack"
+    # announced anew for the new end, which shows that the old one no longer counts
+    assert (await socket.receive())["type"] == "session_expiring"
+    assert await socket.close_code() == 4401
+
+
+async def test_a_long_lived_sockets_context_is_renewed(
+    cast: Cast, open_socket: OpenSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.clock.RENEW_CONTEXT_AFTER", timedelta(0))
+    monkeypatch.setattr("realtime.clock.SocketClock.__init__.__kwdefaults__", {"tick_s": 0.02})
+    manager = get_context_manager()
+    before = len(manager)
+    socket = await open_socket(cast.alice)
+    first = set(manager._entries)
+    while set(manager._entries) & first:
+        assert (await socket.ask(type="ping"))["type"] == "pong"
+    await socket.leave()
+    assert len(manager) == before

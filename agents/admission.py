@@ -1,11 +1,9 @@
 """Taking a queued run on: the next attempt, its context and what it starts from."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
-
-from django.conf import settings
-from django.db import transaction
 
 from agents.event_records import last_seq
 from agents.events import Event
@@ -17,6 +15,7 @@ from agents.tools.datasets import ATTACHED_DATASETS
 from contexts.context import UserExecutionContext
 from contexts.exceptions import NetraError, RunFailedError
 from contexts.factory import UserContextFactory
+from contexts.scope import owner_scope
 
 MAX_ATTEMPTS = 3
 MAX_HISTORY = 20
@@ -53,42 +52,61 @@ class EndedRun:
     event: Event | None
 
 
-def begin_run(run_id: UUID, factory: UserContextFactory) -> BegunRun | EndedRun:
-    """Take a run on as its next attempt, which fences every earlier one.
+def begin_run(
+    run_id: UUID, factory: UserContextFactory, *, user_id: UUID, tenant_id: UUID
+) -> BegunRun | EndedRun:
+    """Take a run of this owner on as its next attempt, which fences every earlier one.
 
     A run whose cancellation was asked for, that was lost too often, or whose user may no longer
     use it, is ended here.
     """
-    with transaction.atomic():
-        run = Run.objects.select_for_update().filter(id=run_id).first()
-        if run is None or run.status not in OPEN_STATUSES:
-            return EndedRun(event=None)
-        outcome = _reason_to_end(run)
-        if outcome is None:
-            run.attempt += 1
-            run.status = RunStatus.RUNNING
-            run.started_at = run.started_at or datetime.now(UTC)
-            run.model = settings.NETRA_MODEL
+    with ExitStack() as undo:
+        with owner_scope(user_id=user_id, tenant_id=tenant_id):
+            run = Run.objects.select_for_update().filter(id=run_id).first()
+            if run is None or run.status not in OPEN_STATUSES:
+                return EndedRun(event=None)
+            outcome = _reason_to_end(run)
+            if outcome is None:
+                run.attempt += 1
+                run.status = RunStatus.RUNNING
+                run.started_at = run.started_at or datetime.now(UTC)
+                try:
+                    context = factory.for_run(
+                        user_id=run.user_id,
+                        tenant_id=run.tenant_id,
+                        thread_id=run.thread_id,
+                        run_id=run.id,
+                        agent_context={
+                            ATTACHED_DATASETS: [str(dataset_id) for dataset_id in run.dataset_ids]
+                        },
+                    )
+                except NetraError as error:
+                    outcome = RunOutcome.failed(error)
+            if outcome is not None:
+                return EndedRun(event=close_run(run, outcome))
+            undo.callback(factory.manager.cleanup_context_sync, context.context_id)
+            run.model = context.preferences.chosen_model
             run.save(update_fields=["attempt", "status", "started_at", "model"])
-            try:
-                context = factory.for_run(
-                    user_id=run.user_id,
-                    tenant_id=run.tenant_id,
-                    thread_id=run.thread_id,
-                    run_id=run.id,
-                    agent_context={ATTACHED_DATASETS: [str(dataset_id) for dataset_id in run.dataset_ids]},
-                )
-            except NetraError as error:
-                outcome = RunOutcome.failed(error)
-        if outcome is not None:
-            return EndedRun(event=close_run(run, outcome))
+            begun = _begun(run, context)
+        undo.pop_all()
+        return begun
+
+
+def _begun(run: Run, context: UserExecutionContext) -> BegunRun:
+    is_resumed = run.attempt > 1
     return BegunRun(
         context=context,
         attempt=run.attempt,
         last_seq=last_seq(run.id),
-        has_started=run.attempt > 1 and RunEvent.objects.filter(run_id=run.id, type="agent_started").exists(),
-        cut_off_calls=_cut_off_calls(run) if run.attempt > 1 else (),
-        state=DeepAgentState(question=run.text, history=_history(run), asked_agent=run.agent or None),
+        has_started=is_resumed and RunEvent.objects.filter(run_id=run.id, type="agent_started").exists(),
+        cut_off_calls=_cut_off_calls(run) if is_resumed else (),
+        state=DeepAgentState(
+            question=run.text,
+            history=_history(run),
+            asked_agent=run.agent or None,
+            language=context.preferences.language or None,
+            time_zone=context.preferences.time_zone,
+        ),
     )
 
 

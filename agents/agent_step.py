@@ -1,6 +1,5 @@
 """One agent's turn: its model is run to the end, its thoughts and its text passed on as they come."""
 
-import time
 from decimal import Decimal
 from typing import Any
 
@@ -17,13 +16,13 @@ from pydantic_ai import (
 from pydantic_ai.exceptions import AgentRunError, ModelHTTPError, UserError
 from pydantic_ai.usage import UsageLimits
 
+from agents.delta_stream import DeltaStream
 from agents.event_log import EventLog
 from agents.outcomes import Usage
 from agents.registry import ContextAgent
 from agents.state import DeepAgentState
 from contexts.exceptions import RunFailedError, UnavailableError
 
-DELTA_INTERVAL_SECONDS = 0.03
 MAX_MODEL_REQUESTS = 12
 MAX_THOUGHT_LENGTH = 500
 
@@ -37,9 +36,7 @@ class AgentStep:
         self._log = log
         self._step = first_step
         self._streams_text = member.specification.output_type is str
-        self._text = ""
-        self._sent = 0
-        self._sent_at = 0.0
+        self._answer = DeltaStream(log)
         self.usage = Usage()
 
     @property
@@ -49,6 +46,7 @@ class AgentStep:
 
     async def think(self, text: str) -> None:
         """Tell the user what the agent is about to do."""
+        self._log.check(text)  # all of it, for a cut may leave half of an identifier
         data = {"step": self._step, "text": text[:MAX_THOUGHT_LENGTH]}
         self._step += 1
         await self._log.append("agent_thinking", agent_name=self._member.specification.name, data=data)
@@ -59,6 +57,7 @@ class AgentStep:
         Raises:
             UnavailableError: when its model does not answer.
             RunFailedError: when its model answers with nothing usable.
+            ContextIsolationError, QuarantinedError: when it says or does what reaches another user.
         """
         prompt = state.model_dump_json(exclude_none=True)
         limits = UsageLimits(request_limit=MAX_MODEL_REQUESTS)
@@ -84,8 +83,7 @@ class AgentStep:
                 retryable=True,
             ) from error
         if self._streams_text and isinstance(output, str):
-            self._text = output
-            self._send(final=True)
+            self._answer.finish(output)
         return output
 
     async def _observe(self, event: Any) -> None:
@@ -95,19 +93,11 @@ class AgentStep:
             case PartEndEvent(part=TextPart(content=content), next_part_kind="tool-call") if content.strip():
                 # What was streamed as the answer was only a thought before a tool call.
                 await self.think(content.strip())
-                self._text, self._sent = "", 0
+                self._answer.restart()
             case PartStartEvent(part=TextPart(content=content)) if self._streams_text:
-                self._text += content
-                self._send()
+                self._answer.grow(content)
             case PartDeltaEvent(delta=TextPartDelta(content_delta=content)) if self._streams_text:
-                self._text += content
-                self._send()
-
-    def _send(self, *, final: bool = False) -> None:
-        now = time.monotonic()
-        if len(self._text) > self._sent and (final or now - self._sent_at >= DELTA_INTERVAL_SECONDS):
-            self._log.send_delta(offset=self._sent, text=self._text[self._sent :])
-            self._sent, self._sent_at = len(self._text), now
+                self._answer.grow(content)
 
     def _measure(self, messages: list[Any]) -> None:
         if not self._member.is_metered:

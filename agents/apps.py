@@ -8,3 +8,10 @@ class AgentsConfig(AppConfig):
 
     name = "agents"
     verbose_name = "Agents"
+
+    def ready(self) -> None:
+        """Tell the preferences which agents exist."""
+        from agents.catalog import ALWAYS_ON, CATALOG
+        from contexts.preferences import register_agent_names
+
+        register_agent_names((agent.name for agent in CATALOG), always_on=ALWAYS_ON)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
 from uuid import uuid4
@@ -12,22 +13,43 @@ from pydantic_ai import FunctionToolset, ModelRetry
 from pydantic_ai import Tool as ModelTool
 from pydantic_ai.tools import RunContext
 
-from agents.event_log import EventLog
+from agents.event_log import EventLog, FencedError
+from agents.interruption import finish_all
 from agents.state import Evidence
 from agents.tools import TOOLS, Tool, ToolEnvironment
 from agents.tools.sessions import AnalysisSessions
+from contexts.audit import append_audit
 from contexts.context import UserExecutionContext
 from contexts.database import call_in_thread
 from contexts.exceptions import (
+    ContextClosedError,
     ContextIsolationError,
     InvalidRequestError,
     NetraError,
     PermissionDeniedError,
+    QuarantinedError,
     ToolError,
 )
-from contexts.manager import get_context_manager
 
 _TOKEN = object()
+_BREACHES = {ContextIsolationError.code, QuarantinedError.code}
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of a tool, under way."""
+
+    tool_name: str
+    params: dict[str, Any]
+    call_id: str
+    agent_name: str
+    context: UserExecutionContext
+    started_at: float = field(default_factory=time.perf_counter)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Return the call as its first event tells it."""
+        return {"call_id": self.call_id, "tool_name": self.tool_name, "params": self.params}
 
 
 class UnifiedToolDispatcher:
@@ -47,8 +69,12 @@ class UnifiedToolDispatcher:
     def for_context(cls, context: UserExecutionContext, log: EventLog) -> Self:
         """Return a run's dispatcher; what it opens is closed with `context`."""
         dispatcher = cls(_TOKEN, context, log)
-        get_context_manager().on_close(context, dispatcher._sessions.close)
+        log.manager.on_close(context, dispatcher.close)
         return dispatcher
+
+    def close(self) -> None:
+        """Stop and close every dataset that was opened; may wait for one that is being opened."""
+        self._sessions.close()
 
     def toolset(
         self, names: Sequence[str], context: UserExecutionContext, *, agent_name: str
@@ -69,21 +95,20 @@ class UnifiedToolDispatcher:
 
         Raises:
             NetraError: what the tool or the dispatcher refuses; the run may go on.
-            ContextIsolationError: for a context that is not of this dispatcher's run.
+            ContextIsolationError: for a context that is not of this dispatcher's run, or when the call or
+                its result carries something of another user; the run has to end.
+            QuarantinedError: when the context was quarantined.
         """
         self._check_owner(context)
-        call_id = call_id or uuid4().hex
-        started = time.perf_counter()
-        outcome: dict[str, Any]
+        call = _Call(tool_name, params, call_id or uuid4().hex, agent_name, context)
+        outcome: dict[str, Any] | None = None
         try:
-            await self._log.append(
-                "tool_executing",
-                agent_name=agent_name,
-                data={"call_id": call_id, "tool_name": tool_name, "params": params},
-            )
+            await self._log.append("tool_executing", agent_name=agent_name, data=call.data)
             result = (await self._run(tool_name, params, context)).model_dump(mode="json")
+            self._log.check(result)
             outcome = {"ok": True, "result": result}
-            return result
+        except FencedError:
+            raise  # the run is another attempt's, and nothing more is written
         except NetraError as error:
             outcome = {"ok": False, "error": {"code": error.code, "message": error.message}}
             raise
@@ -95,19 +120,40 @@ class UnifiedToolDispatcher:
             outcome = {"ok": False, "error": {"code": "internal", "message": "The tool failed."}}
             raise
         finally:
-            duration_ms = round((time.perf_counter() - started) * 1000)
-            completed = self._log.append(
+            if outcome is not None:
+                await self._report(call, outcome)
+        self.evidence.append(
+            Evidence(agent_name=agent_name, tool_name=tool_name, params=params, result=result)
+        )
+        return result
+
+    async def _report(self, call: "_Call", outcome: dict[str, Any]) -> None:
+        """Tell the user and the audit how a call ended, both at once."""
+        duration_ms = round((time.perf_counter() - call.started_at) * 1000)
+        code = None if outcome["ok"] else outcome["error"]["code"]
+        await finish_all(
+            self._log.append(
                 "tool_completed",
-                agent_name=agent_name,
-                data={"call_id": call_id, "tool_name": tool_name, **outcome, "duration_ms": duration_ms},
-            )
-            await asyncio.shield(completed)
-            if outcome["ok"]:
-                self.evidence.append(
-                    Evidence(
-                        agent_name=agent_name, tool_name=tool_name, params=params, result=outcome["result"]
-                    )
-                )
+                agent_name=call.agent_name,
+                data={
+                    "call_id": call.call_id,
+                    "tool_name": call.tool_name,
+                    **outcome,
+                    "duration_ms": duration_ms,
+                },
+            ),
+            append_audit(
+                call.context,
+                "tool_called",
+                tool=call.tool_name if call.tool_name in TOOLS else "unknown",
+                agent=call.agent_name,
+                # what was stopped on its way to the user must not get into the audit instead
+                params={} if code in _BREACHES else call.params,
+                ok=outcome["ok"],
+                duration_ms=duration_ms,
+                error_code=code,
+            ),
+        )
 
     async def _run(self, tool_name: str, params: dict[str, Any], context: UserExecutionContext) -> BaseModel:
         tool = TOOLS.get(tool_name)
@@ -141,7 +187,7 @@ class UnifiedToolDispatcher:
                 return await self.execute(
                     tool.name, params, context=context, agent_name=agent_name, call_id=run.tool_call_id
                 )
-            except ContextIsolationError:
+            except (ContextClosedError, ContextIsolationError, QuarantinedError):
                 raise
             except InvalidRequestError as error:
                 raise ModelRetry(error.message) from error

@@ -1,21 +1,35 @@
 """The engine of one run: triage, then the specialists it names, then the answer."""
 
+import asyncio
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from pydantic_ai.models import Model
 
 from agents.agent_step import AgentStep
 from agents.dispatcher import UnifiedToolDispatcher
 from agents.event_log import EventLog
+from agents.interruption import Interruptible, finish_all
 from agents.markdown import render_markdown
 from agents.outcomes import RunOutcome, Usage
 from agents.registry import AgentRegistry
 from agents.state import ActionPlan, DatasetCard, DeepAgentState, TriageResult
+from contexts.audit import append_audit
 from contexts.context import UserExecutionContext
-from contexts.exceptions import ContextIsolationError, RunFailedError
+from contexts.exceptions import (
+    ConflictError,
+    ContextClosedError,
+    ContextIsolationError,
+    NetraError,
+    QuarantinedError,
+    RunFailedError,
+)
 from contexts.manager import UserContextManager
 
 FIRST_AGENT = "triage"
 LAST_AGENT = "reporting"
+QUARANTINED = "The run was stopped: something of another user was about to be reached."
 
 
 class UserExecutionEngine:
@@ -27,13 +41,21 @@ class UserExecutionEngine:
         context: UserExecutionContext,
         manager: UserContextManager,
         registry: AgentRegistry,
+        models: Mapping[str, Model],
         log: EventLog,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Serve `context`, a registered root context with a run; use `ExecutionEngineFactory` to make one."""
         self.context = context
         self._manager = manager
         self._registry = registry
+        self._models = models
         self._log = log
+        self._clock = clock
+        self._idle_since: float | None = clock()
+        self._work = Interruptible()
+        self._resting = asyncio.Event()
+        self._resting.set()
         self._dispatcher = UnifiedToolDispatcher.for_context(context, log)
         self._step = 1
         self.usage = Usage()
@@ -45,13 +67,58 @@ class UserExecutionEngine:
         `resumed` says that an earlier attempt has started already.
 
         Raises:
-            ContextIsolationError: when `context` is not the one this engine was made for.
+            ContextIsolationError: when `context` is not the one this engine was made for, or something of
+                another user was stopped.
+            QuarantinedError: when the context, or a child of it, was quarantined.
+            ContextClosedError: when the engine was closed.
+            ConflictError: when the engine is at work already.
             NetraError: what ends the run as failed.
             FencedError: when the run was taken over by another attempt.
         """
         if context is not self.context:
             raise ContextIsolationError("This engine serves another context.")
+        if self._idle_since is None:
+            raise ConflictError("This engine is at work already.")
+        self._idle_since = None
+        self._resting.clear()
+        try:
+            async with self._work:
+                self._end_when_quarantined()
+                return await self._answer(state, resumed=resumed)
+        finally:
+            self._idle_since = self._clock()
+            self._resting.set()
+
+    @property
+    def idle_since(self) -> float | None:
+        """Return since when the engine does nothing, by its factory's clock; none: it is running."""
+        return self._idle_since
+
+    def interrupt(self, error: NetraError) -> None:
+        """Have the run end with `error`, now or when it begins; only the first call counts."""
+        self._work.interrupt(error)
+
+    async def close(self) -> None:
+        """End the run, if one is under way, and close what its tools have opened."""
+        self.interrupt(ContextClosedError("The run's engine was closed."))
+        await self._resting.wait()
+        await asyncio.to_thread(self._dispatcher.close)
+
+    def _end_when_quarantined(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            loop.call_soon_threadsafe(self.interrupt, QuarantinedError(QUARANTINED))
+
+        # The quarantine of a child is its whole family's.
+        self._manager.on_quarantine(self.context, stop)
+
+    async def _answer(self, state: DeepAgentState, *, resumed: bool) -> RunOutcome:
         started = time.perf_counter()
+        # What the user brought up themselves may be spoken of.
+        if self._manager.detects:
+            said = [state.question, *(turn.text for turn in state.history)]
+            self._manager.guard.allow(self.context, "\n".join(said))
         if resumed:
             await self._log.append("run_resumed", agent_name=FIRST_AGENT, data={"attempt": self._log.attempt})
         else:
@@ -76,15 +143,18 @@ class UserExecutionEngine:
         )
 
     async def _triage(self, state: DeepAgentState) -> TriageResult:
-        child = self._manager.create_child(self.context, "agent.triage")
+        child = self._make_child(FIRST_AGENT)
         step = self._make_step(FIRST_AGENT, child)
-        await step.think(self._registry.specification(FIRST_AGENT).thinking(state))
+        await finish_all(
+            step.think(self._registry.specification(FIRST_AGENT).thinking(state)), _audit_child(child)
+        )
         # Whatever the model, nothing is answered before it is known what the user may read.
         listed = await self._dispatcher.execute("list_datasets", {}, context=child, agent_name=FIRST_AGENT)
         state.datasets = [DatasetCard.model_validate(card) for card in listed["datasets"]]
         triage: TriageResult = await self._run_step(step, child, state)
         if triage.next_agents and state.asked_agent not in {None, FIRST_AGENT, LAST_AGENT}:
             triage = triage.model_copy(update={"next_agents": [state.asked_agent]})
+        triage = triage.only(self.context.preferences.allows)
         if triage.next_agents and triage.next_agents[-1] != LAST_AGENT:
             triage = triage.model_copy(update={"next_agents": [*triage.next_agents, LAST_AGENT]})
         if not triage.next_agents and not triage.reply:
@@ -97,12 +167,15 @@ class UserExecutionEngine:
         answer = ""
         previous = FIRST_AGENT
         for name in triage.next_agents:
-            child = self._manager.create_child(self.context, f"agent.{name}")
+            child = self._make_child(name)
             hand_off = {"from_agent": previous, "to_agent": name, "operation": triage.category}
-            await self._log.append(
-                "agent_handoff",
-                agent_name=name,
-                data={**hand_off, "depth": child.depth, "reason": triage.reason},
+            await finish_all(
+                self._log.append(
+                    "agent_handoff",
+                    agent_name=name,
+                    data={**hand_off, "depth": child.depth, "reason": triage.reason},
+                ),
+                _audit_child(child),
             )
             started = time.perf_counter()
             step = self._make_step(name, child)
@@ -120,8 +193,11 @@ class UserExecutionEngine:
             raise RunFailedError("The agents gave no answer.", code="model_failed", retryable=True)
         return answer
 
+    def _make_child(self, agent_name: str) -> UserExecutionContext:
+        return self._manager.create_child(self.context, f"agent.{agent_name}")
+
     def _make_step(self, name: str, child: UserExecutionContext) -> AgentStep:
-        member = self._registry.create_for_context(name, child, self._dispatcher)
+        member = self._registry.create_for_context(name, child, self._dispatcher, model=self._models[name])
         return AgentStep(member, self._log, first_step=self._step)
 
     async def _run_step(self, step: AgentStep, child: UserExecutionContext, state: DeepAgentState) -> Any:
@@ -141,3 +217,9 @@ class UserExecutionEngine:
             state.data = output
         elif name == "optimization":
             state.optimization = output
+
+
+async def _audit_child(child: UserExecutionContext) -> None:
+    await append_audit(
+        child, "context_child", operation=child.operation, depth=child.depth, parent_id=str(child.parent_id)
+    )

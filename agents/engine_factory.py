@@ -1,19 +1,27 @@
 """Making, counting and closing execution engines."""
 
 import asyncio
+import logging
+import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from uuid import UUID
 
 from agents.engine import UserExecutionEngine
+from agents.engine_metrics import EngineMetrics
 from agents.event_log import EventLog
+from agents.model_breakers import ModelBreakers
 from agents.registry import AgentRegistry
 from contexts.context import UserExecutionContext
-from contexts.exceptions import ConflictError
+from contexts.exceptions import ConflictError, ContextClosedError, QuotaExceededError, UnavailableError
 from contexts.manager import UserContextManager
 
+logger = logging.getLogger(__name__)
+
 ENGINES_PER_USER = 2
+IDLE_SECONDS = 300.0
 
 
 class ExecutionEngineFactory:
@@ -22,24 +30,41 @@ class ExecutionEngineFactory:
     Belongs to one event loop, like the worker that owns it.
     """
 
-    def __init__(self, *, manager: UserContextManager, registry: AgentRegistry) -> None:
+    def __init__(
+        self,
+        *,
+        manager: UserContextManager,
+        registry: AgentRegistry,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Make engines whose contexts are in `manager` and whose agents are in `registry`.
 
+        `clock` gives seconds from any fixed moment on.
+
         Raises:
-            TypeError: when either is missing.
+            TypeError: when a dependency is missing.
         """
         if not isinstance(manager, UserContextManager) or not isinstance(registry, AgentRegistry):
             raise TypeError("An engine factory needs a UserContextManager and an AgentRegistry.")
         self._manager = manager
         self._registry = registry
+        self._clock = clock
+        self._breakers = ModelBreakers()
         self._active: dict[UUID, UserExecutionEngine] = {}
+        self._is_shut_down = False
+        self._counts: Counter[str] = Counter()
         self._places: Counter[UUID] = Counter()
         self._place_freed = asyncio.Condition()
 
     @property
     def active_engines(self) -> int:
-        """Return how many engines are at work."""
+        """Return how many engines are made and not closed."""
         return len(self._active)
+
+    def metrics(self) -> EngineMetrics:
+        """Return the counts since the factory was made."""
+        names = (name for name in EngineMetrics.__dataclass_fields__ if name != "active")
+        return EngineMetrics(active=len(self._active), **{name: self._counts[name] for name in names})
 
     @asynccontextmanager
     async def user_place(self, user_id: UUID, *, concurrent_runs: int) -> AsyncIterator[None]:
@@ -59,34 +84,129 @@ class ExecutionEngineFactory:
 
     @asynccontextmanager
     async def user_execution_scope(
-        self, context: UserExecutionContext, log: EventLog
+        self, context: UserExecutionContext, log: EventLog, *, concurrent_runs: int = 1
     ) -> AsyncIterator[UserExecutionEngine]:
         """Make the engine of `context`'s run for the time of the block.
 
         Raises:
-            ConflictError: when the run has an engine already.
+            NetraError: as `create_for_user` does.
         """
-        engine = self.create_for_user(context, log)
+        engine = self.create_for_user(context, log, concurrent_runs=concurrent_runs)
         try:
             yield engine
+        except TimeoutError:
+            self._counts["timeouts"] += 1
+            raise
         finally:
-            self.cleanup_engine(engine)
+            await self.cleanup_engine(engine)
 
-    def create_for_user(self, context: UserExecutionContext, log: EventLog) -> UserExecutionEngine:
+    def create_for_user(
+        self, context: UserExecutionContext, log: EventLog, *, concurrent_runs: int = 1
+    ) -> UserExecutionEngine:
         """Make an engine; the caller hands it back with `cleanup_engine`.
 
         Raises:
             ConflictError: when the run has an engine already, or the context has no run.
+            ContextClosedError: when the context is not open.
+            QuotaExceededError: when the user has two engines, or `concurrent_runs` if that is more.
+            UnavailableError: when the models of its agents cannot be used, failed too often lately, or
+                the factory was shut down.
         """
-        if context.run_id is None:
+        if self._is_shut_down:
+            raise UnavailableError("No more runs are taken on here; the process is stopping.")
+        run_id = context.run_id
+        if run_id is None:
             raise ConflictError("An engine needs a context with a run.")
-        if context.run_id in self._active:
+        if run_id in self._active:
             raise ConflictError("This run has an engine already.")
-        engine = UserExecutionEngine(context=context, manager=self._manager, registry=self._registry, log=log)
-        self._active[context.run_id] = engine
+        if not self._manager.is_open(context):
+            raise ContextClosedError("The execution context is not open.")
+        limit = max(ENGINES_PER_USER, concurrent_runs)
+        if sum(engine.context.user_id == context.user_id for engine in self._active.values()) >= limit:
+            self._counts["rejected_by_limit"] += 1
+            raise QuotaExceededError(
+                f"At most {limit} runs may be at work at once.",
+                resource="concurrent_runs",
+                limit=limit,
+                resets_at=None,
+            )
+        try:
+            engine = self._breakers.call(context.preferences.model, partial(self._make, context, log))
+        except Exception:
+            self._counts["creation_errors"] += 1
+            raise
+        self._active[run_id] = engine
+        self._counts["created"] += 1
         return engine
 
-    def cleanup_engine(self, engine: UserExecutionEngine) -> bool:
-        """Forget an engine; return whether it was known."""
-        run_id = engine.context.run_id
-        return run_id is not None and self._active.pop(run_id, None) is not None
+    def _make(self, context: UserExecutionContext, log: EventLog) -> UserExecutionEngine:
+        return UserExecutionEngine(
+            context=context,
+            manager=self._manager,
+            registry=self._registry,
+            models=self._registry.choose_models(context),
+            log=log,
+            clock=self._clock,
+        )
+
+    async def cleanup_engine(self, engine: UserExecutionEngine) -> bool:
+        """End an engine's run, if one is under way, and close it; return whether it was open.
+
+        An error of its closing is counted and logged, and the engine is gone all the same.
+        """
+        context = engine.context
+        assert context.run_id is not None
+        if self._active.get(context.run_id) is not engine:
+            return False
+        try:
+            await engine.close()
+        except Exception:
+            self._counts["cleanup_errors"] += 1
+            logger.exception(
+                "The engine of run %s of user %s failed to close", context.run_id, context.user_id
+            )
+        finally:
+            was_mine = self._active.get(context.run_id) is engine
+            if was_mine:
+                del self._active[context.run_id]
+                self._counts["cleaned"] += 1
+        return was_mine
+
+    async def cleanup_user_context(self, user_id: UUID) -> int:
+        """Close all of a user's engines and their contexts; return how many."""
+        engines = [engine for engine in self._active.values() if engine.context.user_id == user_id]
+        closed = await self._close(engines)
+        for engine in engines:
+            await self._manager.cleanup_context(engine.context.context_id)
+        return closed
+
+    async def shutdown(self) -> int:
+        """Close every engine and make no more; return how many were open."""
+        self._is_shut_down = True
+        return await self._close(self._active.values())
+
+    async def close_idle_engines(self, *, every: float = IDLE_SECONDS / 10) -> None:
+        """Close idle engines every so many seconds, until cancelled."""
+        while True:
+            await asyncio.sleep(every)
+            await self.close_idle()
+
+    async def close_idle(self) -> int:
+        """Close the engines that have not been running for 300 s; return how many."""
+        now = self._clock()
+        idle = [
+            engine
+            for engine in self._active.values()
+            if engine.idle_since is not None and now - engine.idle_since >= IDLE_SECONDS
+        ]
+        for engine in idle:
+            logger.warning("The engine of run %s did nothing for long and is closed", engine.context.run_id)
+        closed = await self._close(idle)
+        self._counts["idle_closed"] += closed
+        return closed
+
+    async def _close(self, engines: Iterable[UserExecutionEngine]) -> int:
+        closing = list(engines)
+        for engine in closing:
+            await self.cleanup_engine(engine)
+        return len(closing)

@@ -11,6 +11,7 @@ from agents.events import Delta, Event
 from agents.storable import storable
 from contexts.context import UserExecutionContext
 from contexts.exceptions import ContextIsolationError
+from contexts.manager import UserContextManager, get_context_manager
 
 __all__ = ["EventLog", "FencedError", "register_event_sink", "unregister_event_sink"]
 
@@ -18,21 +19,44 @@ __all__ = ["EventLog", "FencedError", "register_event_sink", "unregister_event_s
 class EventLog:
     """Appends a run's events, numbering them on from the last one; one log an attempt.
 
+    What carries something of another user is stopped before it gets a number.
+
     Raises:
         ContextIsolationError: when the context belongs to no run and thread.
     """
 
-    def __init__(self, context: UserExecutionContext, *, attempt: int, last_seq: int) -> None:
-        """Continue after event `last_seq` (0: none yet) as the run's attempt number `attempt`."""
+    def __init__(
+        self,
+        context: UserExecutionContext,
+        *,
+        attempt: int,
+        last_seq: int,
+        manager: UserContextManager | None = None,
+    ) -> None:
+        """Continue after event `last_seq` (0: none yet) as the run's attempt number `attempt`.
+
+        `manager`, the process's own by default, has registered `context`.
+        """
         if context.run_id is None or context.thread_id is None:
             raise ContextIsolationError("Events belong to a run; this context has none.")
         self._context = context
+        self._manager = manager or get_context_manager()
         self._run_id, self._thread_id = context.run_id, context.thread_id
         self._attempt = attempt
         self._last_seq = last_seq
         self._turn = asyncio.Lock()
         self._appending: set[asyncio.Future[Event]] = set()
         self._writer: EventWriter = get_event_writer()
+
+    @property
+    def context(self) -> UserExecutionContext:
+        """Return the context of the run that this log belongs to."""
+        return self._context
+
+    @property
+    def manager(self) -> UserContextManager:
+        """Return the manager that the context is registered with."""
+        return self._manager
 
     @property
     def run_id(self) -> UUID:
@@ -44,6 +68,15 @@ class EventLog:
         """Return the attempt that this log writes for."""
         return self._attempt
 
+    def check(self, payload: Any) -> None:
+        """Check that text or JSON-like data may leave for the run's user.
+
+        Raises:
+            ContextIsolationError: when it carries something of another user.
+            QuarantinedError: when the context was quarantined.
+        """
+        self._manager.check_outgoing(self._context, payload)
+
     async def append(self, event_type: str, *, agent_name: str, data: dict[str, Any]) -> Event:
         """Number an event, commit it and have it published; return it once it is committed.
 
@@ -51,10 +84,13 @@ class EventLog:
         only by what was committed: the run's events never have a gap.
 
         Raises:
+            ContextIsolationError, QuarantinedError: as `check` does, before anything is written.
             FencedError: when the run has ended or was taken over.
             psycopg.Error: when the database refuses or does not answer.
         """
-        appending = asyncio.ensure_future(self._append(event_type, agent_name, storable(data)))
+        data = storable(data)
+        self.check(data)
+        appending = asyncio.ensure_future(self._append(event_type, agent_name, data))
         self._appending.add(appending)
         appending.add_done_callback(self._forget)
         return await asyncio.shield(appending)
@@ -91,8 +127,13 @@ class EventLog:
         self._writer.publish([event])
         await self._writer.flush()
 
-    def send_delta(self, *, offset: int, text: str) -> None:
-        """Publish a piece of the answer as it is written."""
+    def send_delta(self, *, offset: int, text: str, before: str = "") -> None:
+        """Publish a piece of the answer as it is written; it is checked together with the text `before` it.
+
+        Raises:
+            ContextIsolationError, QuarantinedError: as `check` does, before anything is sent.
+        """
+        self.check(before + text)
         self._writer.publish(
             Delta(
                 run_id=self._run_id,

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from agents.event_sinks import publish_delta, publish_events
 from agents.events import Delta, Event
-from contexts.database import async_pool
+from contexts.scope import async_scope
 
 # An event is written only while its run is still with the attempt that reports it; the shared lock on
 # the run's row makes a take-over wait until the events before it are committed.
@@ -107,9 +107,8 @@ class EventWriter:
                 raise
 
     async def _commit(self, group: Sequence[_Pending]) -> None:
-        pool = await async_pool()
         events = [pending.event for pending in group]
-        async with pool.connection() as connection:
+        async with async_scope("event_log") as connection:
             cursor = await connection.execute(
                 _INSERT,
                 [

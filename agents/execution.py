@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from agents.admission import BegunRun, EndedRun, begin_run
+from agents.engine import QUARANTINED
 from agents.engine_factory import ExecutionEngineFactory
 from agents.event_log import EventLog, FencedError
 from agents.event_sinks import publish_events
 from agents.outcomes import RunOutcome, Usage, finish_run
 from contexts.database import call_in_thread
-from contexts.exceptions import NetraError, RunFailedError
+from contexts.exceptions import ContextIsolationError, NetraError, QuarantinedError, RunFailedError
 from contexts.factory import UserContextFactory, managed_user_context
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,13 @@ class RunExecutor:
         self._engines = engines
 
     async def execute(
-        self, run_id: UUID, *, user_id: UUID, concurrent_runs: int, is_stopping: Callable[[], bool]
+        self,
+        run_id: UUID,
+        *,
+        user_id: UUID,
+        tenant_id: UUID,
+        concurrent_runs: int,
+        is_stopping: Callable[[], bool],
     ) -> None:
         """Carry the run out to its last event, once its user has one of their `concurrent_runs` places.
 
@@ -43,28 +50,37 @@ class RunExecutor:
         """
         try:
             async with self._engines.user_place(user_id, concurrent_runs=concurrent_runs):
-                begun = await call_in_thread(begin_run, run_id, self._contexts)
+                begun = await call_in_thread(
+                    begin_run, run_id, self._contexts, user_id=user_id, tenant_id=tenant_id
+                )
                 if isinstance(begun, EndedRun):
                     if begun.event is not None:
                         await publish_events([begun.event])
                     return
-                async with managed_user_context(begun.context):
-                    await self._carry_out(begun, is_stopping)
+                async with managed_user_context(begun.context, manager=self._contexts.manager):
+                    await self._carry_out(begun, concurrent_runs, is_stopping)
         except asyncio.CancelledError:
             # Cancelled while it waited for its place, or between two states: begin_run ends it, or
             # it goes back to the queue.
             if is_stopping():
                 raise RunHandedBackError from None
-            ended = await call_in_thread(begin_run, run_id, self._contexts)
+            ended = await call_in_thread(
+                begin_run, run_id, self._contexts, user_id=user_id, tenant_id=tenant_id
+            )
             if isinstance(ended, EndedRun) and ended.event is not None:
                 await publish_events([ended.event])
 
-    async def _carry_out(self, begun: BegunRun, is_stopping: Callable[[], bool]) -> None:
+    async def _carry_out(
+        self, begun: BegunRun, concurrent_runs: int, is_stopping: Callable[[], bool]
+    ) -> None:
         context = begun.context
-        log = EventLog(context, attempt=begun.attempt, last_seq=begun.last_seq)
+        manager = self._contexts.manager
+        log = EventLog(context, attempt=begun.attempt, last_seq=begun.last_seq, manager=manager)
         usage = Usage()
         try:
-            async with self._engines.user_execution_scope(context, log) as engine:
+            async with self._engines.user_execution_scope(
+                context, log, concurrent_runs=concurrent_runs
+            ) as engine:
                 try:
                     await _close_cut_off_calls(begun, log)
                     async with asyncio.timeout(_seconds_left(begun)):
@@ -75,7 +91,7 @@ class RunExecutor:
             logger.warning("Run %s was taken over from attempt %d", context.run_id, begun.attempt)
             return
         except asyncio.CancelledError:
-            if is_stopping():
+            if is_stopping() and not manager.is_quarantined(context):
                 raise RunHandedBackError from None
             outcome = RunOutcome.cancelled(by="user", usage=usage)
         except TimeoutError:
@@ -91,11 +107,19 @@ class RunExecutor:
                 RunFailedError("Something went wrong inside Netra.", code="internal", retryable=True),
                 usage=usage,
             )
-        await self._end(log, outcome)
+        await self._end(log, self._checked(log, outcome))
+
+    def _checked(self, log: EventLog, outcome: RunOutcome) -> RunOutcome:
+        """Return the outcome that may leave: a quarantined run's end says so, and nothing else."""
+        try:
+            log.check(outcome.data)
+        except (ContextIsolationError, QuarantinedError):
+            return RunOutcome.failed(QuarantinedError(QUARANTINED), usage=outcome.usage)
+        return outcome
 
     async def _end(self, log: EventLog, outcome: RunOutcome) -> None:
         await log.settle()
-        event = await call_in_thread(finish_run, log.run_id, outcome, attempt=log.attempt)
+        event = await call_in_thread(finish_run, log.context, outcome, attempt=log.attempt)
         if event is None:
             logger.warning("Run %s had ended before attempt %d could end it", log.run_id, log.attempt)
         else:

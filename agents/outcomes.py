@@ -4,19 +4,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Self
-from uuid import UUID
-
-from django.db import transaction
 
 from agents.event_records import next_seq, store_event
 from agents.events import Event
 from agents.models import Author, Message, Run
 from agents.models.runs import OPEN_STATUSES, RunStatus
 from agents.storable import storable
+from contexts.context import UserExecutionContext
 from contexts.exceptions import NetraError, RunFailedError
 from contexts.identifiers import new_id
 from contexts.models import AuditEntry
 from contexts.quotas import Reservation, settle_quota
+from contexts.scope import owner_scope
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,13 +82,14 @@ class RunOutcome:
         )
 
 
-def finish_run(run_id: UUID, outcome: RunOutcome, *, attempt: int) -> Event | None:
-    """End the run as attempt `attempt` and return its last event; none when it may not end it any more.
+def finish_run(context: UserExecutionContext, outcome: RunOutcome, *, attempt: int) -> Event | None:
+    """End the context's run as attempt `attempt` and return its last event; none when it may not end it any more.
 
-    A run whose cancellation was asked for before it ended is cancelled, whatever it came to.
+    A run whose cancellation was asked for before it ended is cancelled, whatever it came to. The
+    context may have been quarantined: its run ends all the same.
     """
-    with transaction.atomic():
-        run = Run.objects.select_for_update().get(id=run_id)
+    with owner_scope(user_id=context.user_id, tenant_id=context.tenant_id):
+        run = Run.objects.select_for_update().get(id=context.run_id)
         if run.attempt != attempt or run.status != RunStatus.RUNNING:
             return None
         if run.cancel_requested_at is not None:

@@ -10,14 +10,21 @@ EXECUTE_RUN = "agents.tasks.execute_run"
 QUEUE = "runs"
 
 
-def enqueue_run(run_id: UUID, *, user_id: UUID, concurrent_runs: int) -> int:
+def enqueue_run(run_id: UUID, *, user_id: UUID, tenant_id: UUID, concurrent_runs: int) -> int:
     """Defer the job of a run, seen by workers when the transaction commits; return the job's id.
 
     `concurrent_runs` is how many runs the user may have at once: a worker waits with this one
     until they have a place.
     """
     task = app.configure_task(EXECUTE_RUN, queue=QUEUE)
-    return int(task.defer(run_id=str(run_id), user_id=str(user_id), concurrent_runs=concurrent_runs))
+    return int(
+        task.defer(
+            run_id=str(run_id),
+            user_id=str(user_id),
+            tenant_id=str(tenant_id),
+            concurrent_runs=concurrent_runs,
+        )
+    )
 
 
 def abort_job(run: Run) -> None:

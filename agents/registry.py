@@ -55,17 +55,23 @@ class AgentRegistry:
         except KeyError:
             raise NotFoundError(f"There is no agent {name!r}.") from None
 
+    def choose_models(self, context: UserExecutionContext) -> Mapping[str, Model]:
+        """Return the model of each agent, by the agent's name, for one context and its descendants.
+
+        Raises:
+            UnavailableError: when one of them cannot be used.
+        """
+        return {name: self._choose_model(item, context) for name, item in self._specifications.items()}
+
     def create_for_context(
-        self, name: str, context: UserExecutionContext, dispatcher: UnifiedToolDispatcher
+        self, name: str, context: UserExecutionContext, dispatcher: UnifiedToolDispatcher, *, model: Model
     ) -> ContextAgent:
-        """Make the agent `name` for `context`, with its tools behind `dispatcher`.
+        """Make the agent `name` for `context`, driven by `model`, with its tools behind `dispatcher`.
 
         Raises:
             NotFoundError: when there is none of that name.
-            UnavailableError: when its model cannot be used.
         """
         specification = self.specification(name)
-        model = self._choose_model(specification, context)
         agent: Agent[UserExecutionContext, Any] = Agent(
             model,
             name=name,

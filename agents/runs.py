@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from asgiref.sync import async_to_sync
-from django.db import connection, transaction
+from django.db import connection
 
 from agents.catalog import CATALOG
 from agents.event_records import store_event
@@ -28,6 +28,7 @@ from contexts.exceptions import (
 )
 from contexts.identifiers import new_id
 from contexts.quotas import reserve_quota, use_quota
+from contexts.scope import scope
 from contexts.selectors import Limit, limits_of
 
 MAX_TEXT_LENGTH = 10_000
@@ -70,26 +71,25 @@ def start_run(
     """
     require_member(context)
     _check(text, dataset_ids, agent, idempotency_key)
-    if idempotency_key is not None:
-        existing = Run.objects.filter(user_id=context.user_id, idempotency_key=idempotency_key).first()
-        if existing is not None:
-            return _same_run(existing, text=text, thread_id=thread_id)
-    limits = limits_of(context.tier)
     try:
-        use_quota(context, {"messages": 1}, now=now, limits=limits)
-        with transaction.atomic():
+        with scope(context, outermost=True):
+            limits = limits_of(context.tier)
+            existing = _run_of_key(context, idempotency_key)
+            if existing is not None:
+                return _same_run(existing, text=text, thread_id=thread_id)
+            use_quota(context, {"messages": 1}, now=now, limits=limits)
+        with scope(context, outermost=True):
             if idempotency_key is not None:
                 _lock_idempotency_key(context, idempotency_key)
-                existing = Run.objects.filter(
-                    user_id=context.user_id, idempotency_key=idempotency_key
-                ).first()
+                existing = _run_of_key(context, idempotency_key)
                 if existing is not None:
                     return _same_run(existing, text=text, thread_id=thread_id)
             run, queued = _admit(
                 context, thread_id, text, dataset_ids, agent, idempotency_key, now=now, limits=limits
             )
     except LimitError as refusal:
-        record_audit(context, "run_refused", resource=refusal.resource, code=refusal.code)
+        with scope(context, outermost=True):
+            record_audit(context, "run_refused", resource=refusal.resource, code=refusal.code)
         raise
     async_to_sync(publish_events)([queued])
     return StartedRun(run_id=run.id, thread_id=run.thread_id, is_new=True)
@@ -102,15 +102,14 @@ def cancel_run(context: UserExecutionContext, run_id: UUID) -> None:
         NotFoundError: when it does not exist or is someone else's.
         ConflictError: when it has already ended.
     """
-    run = run_of(context, run_id)
     cancelled: Event | None = None
-    with transaction.atomic():
-        locked = Run.objects.select_for_update().get(id=run.id)
+    with scope(context, outermost=True):
+        locked = Run.objects.select_for_update().get(id=run_of(context, run_id).id)
         if locked.status not in OPEN_STATUSES:
             raise ConflictError(f"The run has already ended ({locked.status}).")
         locked.cancel_requested_at = datetime.now(UTC)
         locked.save(update_fields=["cancel_requested_at"])
-        record_audit(context, "run_cancel_requested", run=str(run.id))
+        record_audit(context, "run_cancel_requested", run=str(run_id))
         if locked.status == RunStatus.QUEUED:
             cancelled = close_run(locked, RunOutcome.cancelled(by="user"))
         abort_job(locked)
@@ -146,7 +145,10 @@ def _admit(
     run = Run.objects.create(
         id=run_id,
         job_id=enqueue_run(
-            run_id, user_id=context.user_id, concurrent_runs=int(limits["concurrent_runs"].limit)
+            run_id,
+            user_id=context.user_id,
+            tenant_id=context.tenant_id,
+            concurrent_runs=int(limits["concurrent_runs"].limit),
         ),
         tenant_id=context.tenant_id,
         user_id=context.user_id,
@@ -197,6 +199,12 @@ def _check(text: str, dataset_ids: Sequence[UUID], agent: str | None, idempotenc
         raise InvalidRequestError(f"There is no agent of that name; choose one of {', '.join(names)}.")
     if idempotency_key is not None and not 1 <= len(idempotency_key) <= 200:
         raise InvalidRequestError("An idempotency key has 1 to 200 characters.")
+
+
+def _run_of_key(context: UserExecutionContext, key: str | None) -> Run | None:
+    if key is None:
+        return None
+    return Run.objects.filter(user_id=context.user_id, idempotency_key=key).first()
 
 
 def _same_run(existing: Run, *, text: str, thread_id: UUID | None) -> StartedRun:

@@ -1,6 +1,7 @@
 """What a run has learnt so far, handed from agent to agent."""
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -66,6 +67,21 @@ class TriageResult(_Part):
     reply: str | None = None
     """The whole answer (Markdown) when no specialist is needed."""
 
+    def only(self, allows: Callable[[str], bool]) -> Self:
+        """Return the result without the agents that `allows` says no to.
+
+        Triage's reason then names them; when no specialist is left, the reply says so.
+        """
+        kept = [name for name in self.next_agents if allows(name)]
+        if kept == self.next_agents:
+            return self
+        off = ", ".join(name for name in self.next_agents if name not in kept)
+        if set(kept) <= {"reporting"}:
+            reply = f"The agents that could answer this are switched off in the preferences: {off}."
+            return self.model_copy(update={"next_agents": [], "reply": reply})
+        reason = f"{self.reason} Switched off in the preferences: {off}."
+        return self.model_copy(update={"next_agents": kept, "reason": reason})
+
 
 class Evidence(_Part):
     """A tool's result: the only source of figures in an answer."""
@@ -121,6 +137,10 @@ class DeepAgentState(_Part):
     history: list[Turn] = Field(default_factory=list)
     asked_agent: str | None = None
     """The agent that the user asked for by name, if any."""
+    language: str | None = None
+    """Language of the answer (BCP 47); none: the question's."""
+    time_zone: str = "UTC"
+    """Time zone of times in the answer (IANA)."""
     datasets: list[DatasetCard] = Field(default_factory=list)
     """Every dataset the user may read; those attached to the question are `selected`."""
     triage: TriageResult | None = None

@@ -13,12 +13,15 @@ EXECUTOR = "run_executor"
 
 
 @app.task(name=EXECUTE_RUN, queue=QUEUE, pass_context=True, retry=RetryStrategy(max_attempts=5, wait=1))
-async def execute_run(job: JobContext, run_id: str, user_id: str, concurrent_runs: int) -> None:
+async def execute_run(
+    job: JobContext, run_id: str, user_id: str, tenant_id: str, concurrent_runs: int
+) -> None:
     """Carry a run out with the worker's executor."""
     executor: RunExecutor = job.additional_context[EXECUTOR]
     await executor.execute(
         UUID(run_id),
         user_id=UUID(user_id),
+        tenant_id=UUID(tenant_id),
         concurrent_runs=concurrent_runs,
         is_stopping=lambda: job.abort_reason() == AbortReason.SHUTDOWN,
     )

@@ -2,14 +2,13 @@
 
 from uuid import UUID
 
-from django.db import transaction
-
 from agents.models import Thread
 from agents.models.runs import OPEN_STATUSES
 from agents.selectors import runs_of, thread_of, threads_of
 from contexts.audit import record_audit
 from contexts.context import UserExecutionContext
 from contexts.exceptions import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
+from contexts.scope import scope
 
 MAX_TITLE_LENGTH = 200
 
@@ -22,9 +21,10 @@ def create_thread(context: UserExecutionContext, *, title: str = "") -> Thread:
         PermissionDeniedError: when the user may only look.
     """
     require_member(context)
-    return Thread.objects.create(
-        tenant_id=context.tenant_id, user_id=context.user_id, title=_clean_title(title)
-    )
+    with scope(context):
+        return Thread.objects.create(
+            tenant_id=context.tenant_id, user_id=context.user_id, title=_clean_title(title)
+        )
 
 
 def rename_thread(context: UserExecutionContext, thread_id: UUID, *, title: str) -> Thread:
@@ -34,10 +34,11 @@ def rename_thread(context: UserExecutionContext, thread_id: UUID, *, title: str)
         NotFoundError: when it does not exist or is someone else's.
         InvalidRequestError: when the title is longer than 200 characters or holds a NUL.
     """
-    thread = thread_of(context, thread_id)
-    thread.title = _clean_title(title)
-    thread.save(update_fields=["title"])
-    return thread
+    with scope(context):
+        thread = thread_of(context, thread_id)
+        thread.title = _clean_title(title)
+        thread.save(update_fields=["title"])
+        return thread
 
 
 def delete_thread(context: UserExecutionContext, thread_id: UUID) -> None:
@@ -47,7 +48,7 @@ def delete_thread(context: UserExecutionContext, thread_id: UUID) -> None:
         NotFoundError: when it does not exist or is someone else's.
         ConflictError: while one of its runs is under way.
     """
-    with transaction.atomic():
+    with scope(context):
         thread = lock_thread(context, thread_id)
         if runs_of(context).filter(thread=thread, status__in=OPEN_STATUSES).exists():
             raise ConflictError("A run of this conversation is still under way; cancel it first.")

@@ -4,8 +4,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from django.db import transaction
-
 from agents.analysis.prices import find_prices
 from agents.datasets.importer import ImportedDataset, import_file
 from agents.models import Dataset
@@ -13,10 +11,11 @@ from agents.selectors import dataset_of
 from agents.threads import require_member
 from contexts.audit import record_audit
 from contexts.context import UserExecutionContext
-from contexts.exceptions import InvalidRequestError, PermissionDeniedError
+from contexts.exceptions import InvalidRequestError, LimitError, PermissionDeniedError
 from contexts.identifiers import new_id
 from contexts.models import Resource
 from contexts.quotas import give_back_quota, use_quota
+from contexts.scope import scope
 from contexts.windows import EPOCH
 
 MANAGERS = frozenset({"owner", "admin"})
@@ -53,12 +52,15 @@ def store_dataset(
     imported = import_file(file, dataset.path, filename=filename)
     try:
         _fill(dataset, imported)
-        with transaction.atomic():
+        with scope(context, outermost=True):
             use_quota(context, {Resource.STORAGE_BYTES: imported.bytes}, now=now)
             dataset.save(force_insert=True)
             record_audit(context, "dataset_stored", dataset=str(dataset.id), bytes=imported.bytes)
-    except BaseException:
+    except BaseException as error:
         dataset.path.unlink(missing_ok=True)
+        if isinstance(error, LimitError):
+            with scope(context, outermost=True):
+                record_audit(context, "quota_refused", resource=error.resource, amount=imported.bytes)
         raise
     return dataset
 
@@ -70,13 +72,13 @@ def delete_dataset(context: UserExecutionContext, dataset_id: UUID) -> None:
         NotFoundError: when it does not exist or is another tenant's.
         PermissionDeniedError: when it is a team-mate's and the user is neither owner nor admin.
     """
-    dataset = dataset_of(context, dataset_id)
-    if dataset.user_id != context.user_id and context.role not in MANAGERS:
-        raise PermissionDeniedError(
-            "Only its owner, or an owner or admin of the organisation, may delete it."
-        )
-    path = dataset.path
-    with transaction.atomic():
+    with scope(context, outermost=True):
+        dataset = dataset_of(context, dataset_id)
+        if dataset.user_id != context.user_id and context.role not in MANAGERS:
+            raise PermissionDeniedError(
+                "Only its owner, or an owner or admin of the organisation, may delete it."
+            )
+        path = dataset.path
         deleted, _ = Dataset.objects.filter(id=dataset.id).delete()
         if deleted:
             give_back_quota(

@@ -19,10 +19,10 @@ from agents.llm.models import check_model_setting
 from agents.queueing import QUEUE
 from agents.registry import AgentRegistry
 from agents.tasks import EXECUTOR
-from contexts.database import call_in_thread, close_async_pool
+from contexts.database import close_async_pool
 from contexts.factory import UserContextFactory
 from contexts.manager import get_context_manager
-from contexts.records import close_abandoned_records
+from contexts.sweeper import sweep_contexts
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ async def run_worker(*, concurrency: int | None = None, handle_signals: bool = F
         rescue = asyncio.create_task(
             _rescue_what_was_lost(app, every=stalled_after / 4), name="rescue-stalled"
         )
+        sweeping = asyncio.create_task(sweep_contexts(), name="sweep-contexts")
         warming = asyncio.create_task(asyncio.to_thread(_warm_up), name="warm-up")
         try:
             await app.run_worker_async(
@@ -61,7 +62,7 @@ async def run_worker(*, concurrency: int | None = None, handle_signals: bool = F
                 additional_context={EXECUTOR: executor},
             )
         finally:
-            for task in (rescue, warming):
+            for task in (rescue, sweeping, warming):
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
@@ -84,8 +85,6 @@ async def _rescue_what_was_lost(app: App, *, every: float) -> None:
             ):
                 logger.warning("Job %s was lost by its worker and is queued again", job.id)
                 await app.job_manager.retry_job(job)
-            await call_in_thread(close_abandoned_records, now=datetime.now(UTC))
-            await get_context_manager().cleanup_expired(now=datetime.now(UTC))
         except ConnectorException:
             logger.exception("The search for stalled jobs failed; it is tried again")
         await asyncio.sleep(every)

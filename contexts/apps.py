@@ -8,3 +8,7 @@ class ContextsConfig(AppConfig):
 
     name = "contexts"
     verbose_name = "Tenants and quotas"
+
+    def ready(self) -> None:
+        """Register the checks of the database."""
+        from contexts import checks  # noqa: F401

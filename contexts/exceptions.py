@@ -4,6 +4,7 @@ NetraError
 ├── InvalidRequestError          invalid_request      what was asked is malformed or impossible
 │   └── InvalidDatasetError      invalid_request      a file that cannot be read as a usage log
 ├── InvalidContextError          invalid_context      an execution context with unusable identifiers
+│   └── InvalidIdentifierTypeError  invalid_context   an identifier that is neither UUID nor string
 ├── ContextIsolationError        context_isolation    something of another user was about to be reached
 ├── ContextClosedError           context_closed       the execution context has ended
 ├── NotAuthenticatedError        not_authenticated    nobody, or no longer, signed in
@@ -53,6 +54,10 @@ class InvalidContextError(NetraError):
     """An execution context was asked for with unusable identifiers."""
 
     code = "invalid_context"
+
+
+class InvalidIdentifierTypeError(InvalidContextError, TypeError):
+    """An identifier is neither a UUID nor a string that holds one."""
 
 
 class ContextIsolationError(NetraError):

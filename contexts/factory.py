@@ -1,6 +1,7 @@
 """Making execution contexts from what comes in, and closing them whatever happens."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Coroutine, Mapping
 from contextvars import Token
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -8,10 +9,13 @@ from types import TracebackType
 from typing import Any
 from uuid import UUID
 
+from contexts.audit import record_system_audit
 from contexts.context import UserExecutionContext, current_context
 from contexts.database import call_in_thread
+from contexts.exceptions import NetraError
 from contexts.manager import UserContextManager, get_context_manager
 from contexts.records import close_record, open_record
+from contexts.scope import owner_scope
 from contexts.selectors import Standing, limits_of, standing_of
 
 
@@ -65,22 +69,49 @@ class UserContextFactory:
         )
 
     def for_command(self, user_id: UUID, *, operation: str) -> UserExecutionContext:
-        """Make the context of a management command that acts for a user."""
-        return self._create(standing_of(user_id), operation=operation)
+        """Make the recorded context of a management command that acts for a user."""
+        return self._recorded(self._create(standing_of(user_id), operation=operation))
 
     def _create(self, standing: Standing, **fields: Any) -> UserExecutionContext:
-        return self.manager.create_context(
-            user_id=standing.user_id,
-            tenant_id=standing.tenant_id,
-            role=standing.role,
-            tier=standing.tier,
-            **fields,
-        )
+        try:
+            return self.manager.create_context(
+                standing.user_id,
+                standing.tier,
+                tenant_id=standing.tenant_id,
+                role=standing.role,
+                preferences=standing.preferences,
+                **fields,
+            )
+        except NetraError as refusal:
+            with owner_scope(user_id=standing.user_id, tenant_id=standing.tenant_id):
+                record_system_audit(
+                    "context_refused",
+                    tenant_id=standing.tenant_id,
+                    user_id=standing.user_id,
+                    run_id=fields.get("run_id"),
+                    operation=fields["operation"],
+                    code=refusal.code,
+                )
+            raise
 
     def _recorded(self, context: UserExecutionContext) -> UserExecutionContext:
-        open_record(context)
-        self.manager.on_close(context, partial(call_in_thread, close_record, context))
+        try:
+            open_record(context)
+        except BaseException:
+            self.manager.cleanup_context_sync(context.context_id)
+            raise
+        self.manager.on_close(context, partial(_close_record, context))
         return context
+
+
+def _close_record(context: UserExecutionContext) -> Coroutine[Any, Any, None] | None:
+    """Close the record from whichever kind of code closes the context."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        close_record(context)
+        return None
+    return call_in_thread(close_record, context)
 
 
 class managed_user_context:  # noqa: N801 - used as a function, in `with` and `async with`

@@ -1,115 +1,165 @@
-"""The register of a process's live execution contexts, and their orderly end."""
+"""The manager of a process's live execution contexts: their making, isolation and orderly end."""
 
-import inspect
-import logging
-import threading
-from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
-from typing import Any
+from typing import Any, Literal, get_args
 from uuid import UUID
 
+from contexts.closing import close_all, close_all_sync
+from contexts.contamination import ContaminationDetector
 from contexts.context import UserExecutionContext
-from contexts.exceptions import ContextClosedError, ContextIsolationError, QuotaExceededError
-from contexts.reports import ContaminationReport, SecurityReport
+from contexts.context_metrics import ManagerHealth, ManagerMetrics, judge_health, make_metrics
+from contexts.creation import ContextMaker
+from contexts.exceptions import ContextClosedError, ContextIsolationError, QuarantinedError
+from contexts.incidents import record_incident
+from contexts.isolation import Breach, OutgoingGuard, OwnershipRegistry
+from contexts.quarantine import Quarantine
+from contexts.quota_check import enforce_quotas
+from contexts.quotas import Amount
+from contexts.register import CloseCallback, ContextRegister, QuarantineCallback, Registration
+from contexts.reports import ContaminationReport, QuotaResult, SecurityReport
+from contexts.validation import parse_identifier
 
-logger = logging.getLogger(__name__)
-
-CloseCallback = Callable[[], Awaitable[None] | None]
-
+IsolationLevel = Literal["strict", "permissive"]
 MAX_CONTEXTS_PER_USER = 100
 MAX_CONTEXTS = 10_000
+MAX_STATE_BYTES = 64 * 2**20
 TIME_TO_LIVE = timedelta(seconds=3_600)
 
 
-@dataclass(slots=True)
-class _Entry:
-    context: UserExecutionContext
-    callbacks: list[CloseCallback] = field(default_factory=list)
-    children: list[UUID] = field(default_factory=list)
-
-
 class UserContextManager:
-    """Registers contexts, counts them per user, and closes them with everything they opened.
+    """Registers contexts, watches over their isolation, and closes them with everything they opened.
 
-    Safe to use from threads and tasks at once. Root contexts count against the limits; children
-    live and end with their parent.
+    Safe to use from threads and tasks at once. Root contexts count against the limit of their user, all
+    contexts against the limit of the process; children live and end with their parent.
     """
 
     def __init__(
         self,
+        isolation_level: IsolationLevel = "strict",
+        cross_contamination_detection: bool = True,
         *,
         max_contexts_per_user: int = MAX_CONTEXTS_PER_USER,
         max_contexts: int = MAX_CONTEXTS,
+        max_state_bytes: int = MAX_STATE_BYTES,
         time_to_live: timedelta = TIME_TO_LIVE,
     ) -> None:
-        """Start with no context; limits count root contexts, `time_to_live` is from creation."""
-        self._lock = threading.Lock()
-        self._entries: dict[UUID, _Entry] = {}
-        self._roots_by_user: Counter[UUID] = Counter()
-        self._max_contexts_per_user = max_contexts_per_user
-        self._max_contexts = max_contexts
+        """Start with no context.
+
+        `strict` raises and blocks at a breach; `permissive` records it and copies the value instead.
+        Without detection neither writes nor what goes out are checked.
+
+        Raises:
+            ValueError: for any other isolation level.
+        """
+        if isolation_level not in get_args(IsolationLevel):
+            raise ValueError(f"The isolation level is one of {', '.join(get_args(IsolationLevel))}.")
+        self.is_strict = isolation_level == "strict"
+        self.detects = cross_contamination_detection
+        self.ownership = OwnershipRegistry(strict=self.is_strict, report=self.report_breach)
+        self.guard = OutgoingGuard(report=self.report_breach)
+        self._register = ContextRegister(
+            max_contexts_per_user=max_contexts_per_user,
+            max_contexts=max_contexts,
+            max_state_bytes=max_state_bytes,
+        )
+        self._quarantine = Quarantine(self._register)
+        self._maker = ContextMaker(
+            self.ownership if cross_contamination_detection else None,
+            report=self.report_breach,
+            count_refusal=partial(self._register.count, "refused_by_validation"),
+        )
+        self._detector = ContaminationDetector()
         self._time_to_live = time_to_live
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._register)
 
-    def create_context(self, **fields: Any) -> UserExecutionContext:
-        """Make a root context of `UserExecutionContext`'s fields and register it.
+    def __bool__(self) -> bool:
+        return True  # also without a context
+
+    def create_context(
+        self,
+        user_id: UUID | str,
+        tier_level: str = "free",
+        *,
+        tenant_id: UUID | str | None = None,
+        role: str = "member",
+        operation: str = "work",
+        **fields: Any,
+    ) -> UserExecutionContext:
+        """Make a root context and register it; `fields` are more of `UserExecutionContext`'s.
+
+        Without `tenant_id` it is the user's own space, in which no organisation's data are seen.
 
         Raises:
-            TypeError, InvalidContextError: as `UserExecutionContext` does.
+            TypeError, InvalidContextError, ContextIsolationError: as `UserExecutionContext` does.
             QuotaExceededError: when the user or the process has too many contexts open.
         """
-        context = UserExecutionContext(**fields)
-        with self._lock:
-            mine = self._roots_by_user[context.user_id]
-            if mine >= self._max_contexts_per_user or len(self._entries) >= self._max_contexts:
-                self._drop_count(context.user_id, by=0)
-                limit = (
-                    self._max_contexts_per_user if mine >= self._max_contexts_per_user else self._max_contexts
-                )
-                raise QuotaExceededError(
-                    "Too many execution contexts are open.", resource="contexts", limit=limit, resets_at=None
-                )
-            self._entries[context.context_id] = _Entry(context)
-            self._roots_by_user[context.user_id] += 1
+        context = self._maker.make_root(
+            fields,
+            user_id=user_id,
+            tenant_id=user_id if tenant_id is None else tenant_id,
+            role=role,
+            tier=tier_level,
+            operation=operation,
+        )
+        self._register.add_root(context, expires_at=context.created_at + self._time_to_live)
+        self._watch(context)
         return context
 
     def create_child(
-        self, parent: UserExecutionContext, operation: str, **agent_context: Any
+        self,
+        parent: UserExecutionContext,
+        operation: str,
+        *,
+        audit_metadata: Mapping[str, Any] | None = None,
+        **agent_context: Any,
     ) -> UserExecutionContext:
         """Make and register a child of `parent` for one part of its work.
 
         Raises:
-            ContextClosedError: when the parent is not open.
-            InvalidContextError: when the line of descent would be too deep.
+            ContextClosedError, QuarantinedError: when the parent is not open, or was stopped.
+            TypeError, InvalidContextError, ContextIsolationError: as `UserExecutionContext.child` does.
+            QuotaExceededError: when the process has too many contexts open.
         """
-        context = parent.child(operation, **agent_context)
-        with self._lock:
-            self._open_entry(parent).children.append(context.context_id)
-            self._entries[context.context_id] = _Entry(context)
-        return context
+        child = self._maker.make_child(
+            parent, operation, agent_context=agent_context, audit_metadata=audit_metadata or {}
+        )
+        self._register.add_child(parent, child)
+        self._watch(child)
+        return child
 
-    def get_context(self, context_id: UUID, *, user_id: UUID) -> UserExecutionContext:
-        """Return the open context with this id.
+    def get_context(
+        self, context_id: UUID | str, *, user_id: UUID | str | None = None
+    ) -> UserExecutionContext:
+        """Return the open context with this id; with `user_id` only if it is that user's.
 
         Raises:
+            InvalidContextError: when an id is none.
             ContextClosedError: when no such context is open.
             ContextIsolationError: when it is another user's.
         """
-        entry = self._entries.get(context_id)
-        if entry is None:
+        context = self._register.get(parse_identifier("context_id", context_id))
+        if context is None:
             raise ContextClosedError("No such execution context is open.")
-        if entry.context.user_id != user_id:
+        if user_id is not None and context.user_id != parse_identifier("user_id", user_id):
             raise ContextIsolationError("The execution context belongs to another user.")
-        return entry.context
+        return context
 
     def is_open(self, context: UserExecutionContext) -> bool:
-        """Tell whether `context` is registered and not closed."""
-        return context.context_id in self._entries
+        """Tell whether `context` is registered, and neither closed nor being closed."""
+        return self._register.get(context.context_id) is context
+
+    def renew(self, context: UserExecutionContext, *, now: datetime | None = None) -> None:
+        """Have the time to live of `context`, with its parents and children, begin anew.
+
+        Raises:
+            ContextClosedError: when it is not open.
+        """
+        self._register.renew(context, expires_at=(now or datetime.now(UTC)) + self._time_to_live)
 
     def on_close(self, context: UserExecutionContext, callback: CloseCallback) -> None:
         """Have `callback` called when `context` closes; the last added is called first.
@@ -117,130 +167,129 @@ class UserContextManager:
         Raises:
             ContextClosedError: when the context is not open.
         """
-        with self._lock:
-            self._open_entry(context).callbacks.append(callback)
+        self._register.add_close_callback(context, callback)
 
     async def cleanup_context(self, context_id: UUID) -> bool:
-        """Close a context, its children first; return whether it was open.
+        """Close a context, its children first; return whether this call closed it.
 
-        A callback that fails is logged with the context's ids and stops none of the others.
+        A callback that fails is counted and logged with the context's ids, and stops none of the others.
+        A context that something else is closing already is left to it.
         """
-        for callback, context in self._detach(context_id):
-            try:
-                outcome = callback()
-                if inspect.isawaitable(outcome):
-                    await outcome
-            except Exception:  # noqa: BLE001 - recorded, and stops none of the others
-                _log_failed_callback(context)
-        return self._finish(context_id)
+        closing = self._register.begin_close(context_id)
+        await close_all(closing, register=self._register, finish=self._finish)
+        return bool(closing)
 
     def cleanup_context_sync(self, context_id: UUID) -> bool:
         """Close a context from synchronous code; its callbacks must be synchronous."""
-        for callback, context in self._detach(context_id):
-            try:
-                outcome = callback()
-                if inspect.iscoroutine(outcome):
-                    outcome.close()
-                    raise TypeError("An asynchronous callback cannot run in a synchronous context.")
-            except Exception:  # noqa: BLE001 - recorded, and stops none of the others
-                _log_failed_callback(context)
-        return self._finish(context_id)
+        closing = self._register.begin_close(context_id)
+        close_all_sync(closing, register=self._register, finish=self._finish)
+        return bool(closing)
 
     async def cleanup_expired(self, *, now: datetime) -> int:
-        """Close every root context older than the time to live; return how many."""
-        expired = self.validate_isolation(now=now).expired
-        return sum([await self.cleanup_context(context_id) for context_id in expired])
+        """Close every root context past its time to live; return how many."""
+        closed = 0
+        for context_id in self._register.inspect(now=now).expired:
+            if await self.cleanup_context(context_id):
+                self._register.count("expired")
+                closed += 1
+        return closed
 
     async def cleanup_all(self) -> int:
         """Close every root context; return how many were open."""
-        roots = [
-            entry.context.context_id for entry in list(self._entries.values()) if entry.context.depth == 0
-        ]
-        return sum([await self.cleanup_context(context_id) for context_id in roots])
+        roots = [context for context in self._register.contexts() if not context.depth]
+        return sum([await self.cleanup_context(context.context_id) for context in roots])
 
-    def validate_isolation(self, *, now: datetime | None = None) -> SecurityReport:
-        """Report contexts that outlived their time and children without a parent."""
-        moment = now or datetime.now(UTC)
-        contexts = [entry.context for entry in list(self._entries.values())]
-        return SecurityReport(
-            checked=len(contexts),
-            expired=tuple(
-                context.context_id
-                for context in contexts
-                if context.depth == 0 and context.created_at + self._time_to_live < moment
-            ),
-            orphaned=tuple(
-                context.context_id
-                for context in contexts
-                if context.parent_id is not None and context.parent_id not in self._entries
-            ),
-        )
+    def quarantine(self, context_id: UUID, reason: str) -> bool:
+        """Stop a context with its parents and children; return whether any was not stopped before.
+
+        They write nothing more, make no children and send nothing, until they are closed.
+        """
+        return self._quarantine.stop(context_id, reason)
+
+    def is_quarantined(self, context: UserExecutionContext) -> bool:
+        """Tell whether `context` was stopped after a breach."""
+        return context.state.is_quarantined
+
+    def on_quarantine(self, context: UserExecutionContext, callback: QuarantineCallback) -> None:
+        """Have `callback` called once when `context` is quarantined, at once if it is already.
+
+        It is called in whatever thread noticed the breach.
+
+        Raises:
+            ContextClosedError: when the context is neither open nor quarantined.
+        """
+        self._quarantine.on_stop(context, callback)
+
+    def report_breach(self, breach: Breach) -> None:
+        """Count a breach, stop the contexts in it and record the incident.
+
+        What a permissive manager let pass as a copy stops nobody.
+        """
+        self._register.count("breaches")
+        if breach.blocked or self.is_strict:
+            for context in breach.contexts:
+                self.quarantine(context.context_id, f"{breach.kind.value} found {breach.detector.value}")
+        record_incident(breach)
+
+    def check_outgoing(self, context: UserExecutionContext, payload: Any) -> None:
+        """Refuse what must not leave towards the user of `context`: a string or JSON-like data.
+
+        Raises:
+            QuarantinedError: when the context was stopped.
+            ContextIsolationError: when the payload carries an id or canary of another user or tenant.
+        """
+        if context.state.is_quarantined:
+            raise QuarantinedError("The execution context was stopped after an isolation breach.")
+        if self.detects:
+            self.guard.check(context, payload)
 
     def detect_cross_contamination(self) -> ContaminationReport:
-        """Report mutable objects kept directly in the state of contexts of two users."""
-        contexts = [entry.context for entry in list(self._entries.values())]
-        holders: dict[int, UserExecutionContext] = {}
-        shared: list[tuple[UUID, UUID, str]] = []
-        for context in contexts:
-            for name in list(context.state):
-                value = context.state.get(name)
-                if not isinstance(value, (dict, list, set, bytearray)):
-                    continue
-                first = holders.setdefault(id(value), context)
-                if first.user_id != context.user_id:
-                    shared.append((first.context_id, context.context_id, name))
-        return ContaminationReport(checked=len(contexts), shared=tuple(shared))
+        """Walk what every open context reaches; report, as breaches, what contexts of two users share."""
+        report, breaches = self._detector.detect(self._register.contexts(), blocked=self.is_strict)
+        for breach in breaches:
+            self.report_breach(breach)
+        return report
 
-    def _open_entry(self, context: UserExecutionContext) -> _Entry:
-        entry = self._entries.get(context.context_id)
-        if entry is None or entry.context is not context:
-            raise ContextClosedError("The execution context is not open.")
-        return entry
+    def validate_isolation(self, *, now: datetime | None = None) -> SecurityReport:
+        """Report contexts out of bounds and, where detection is on, cross-contamination."""
+        contamination = self.detect_cross_contamination() if self.detects else None
+        return replace(self._register.inspect(now=now or datetime.now(UTC)), contamination=contamination)
 
-    def _detach(self, context_id: UUID) -> list[tuple[CloseCallback, UserExecutionContext]]:
-        """Return all callbacks of a context and its descendants, in the order to call them."""
-        with self._lock:
-            entry = self._entries.get(context_id)
-            if entry is None:
-                return []
-            callbacks, entry.callbacks = entry.callbacks, []
-            children, entry.children = entry.children, []
-        ordered: list[tuple[CloseCallback, UserExecutionContext]] = []
-        for child_id in reversed(children):
-            ordered += self._detach(child_id)
-            ordered.append((partial(self._forget, child_id), entry.context))
-        return ordered + [(callback, entry.context) for callback in reversed(callbacks)]
+    def enforce_quotas(
+        self, context_id: UUID, resources: Mapping[str, Amount], *, now: datetime | None = None
+    ) -> QuotaResult:
+        """Set `resources` aside until the context closes, or say which of them is used up; synchronous.
 
-    def _finish(self, context_id: UUID) -> bool:
-        entry = self._entries.get(context_id)
-        self._forget(context_id)
-        return entry is not None
+        Raises:
+            ContextClosedError: when no such context is open.
+            InvalidRequestError, QuarantinedError, UnavailableError: as `contexts.quota_check` does.
+        """
+        return enforce_quotas(
+            self.get_context(context_id), resources, now=now or datetime.now(UTC), on_close=self.on_close
+        )
 
-    def _forget(self, context_id: UUID) -> None:
-        with self._lock:
-            entry = self._entries.pop(context_id, None)
-            if entry is None:
-                return
-            if entry.context.depth == 0:
-                self._drop_count(entry.context.user_id, by=1)
-            parent = self._entries.get(entry.context.parent_id) if entry.context.parent_id else None
-            if parent is not None and context_id in parent.children:
-                parent.children.remove(context_id)
-        entry.context.state.close()
+    def metrics(self) -> ManagerMetrics:
+        """Return what was counted since the manager was made."""
+        counts, by_user = self._register.counts()
+        return make_metrics(counts, by_user, active=len(self))
 
-    def _drop_count(self, user_id: UUID, *, by: int) -> None:
-        self._roots_by_user[user_id] -= by
-        if self._roots_by_user[user_id] <= 0:
-            del self._roots_by_user[user_id]
+    def health(self, *, now: datetime | None = None) -> ManagerHealth:
+        """Return whether all is within bounds; cheap, looks at no value."""
+        report = self._register.inspect(now=now or datetime.now(UTC))
+        return judge_health(report, active=len(self), max_contexts=self._register.max_contexts)
 
+    def _watch(self, context: UserExecutionContext) -> None:
+        if self.detects:
+            context.state.bind(self.ownership, context)
+            self.guard.learn(context)
+            if context.state.is_closed:  # by another thread, in between
+                self.guard.forget(context)
 
-def _log_failed_callback(context: UserExecutionContext) -> None:
-    logger.exception(
-        "A close callback failed: context %s, user %s, run %s",
-        context.context_id,
-        context.user_id,
-        context.run_id,
-    )
+    def _finish(self, registration: Registration) -> None:
+        self._register.remove(registration)
+        registration.context.state.close()
+        if self.detects:
+            self.guard.forget(registration.context)
 
 
 @cache

@@ -9,46 +9,71 @@ import psutil
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from contexts.audit import record_audit, record_system_audit
 from contexts.context import UserExecutionContext
 from contexts.manager import TIME_TO_LIVE
 from contexts.models import ContextRecord
+from contexts.scope import owner_scope, scope
 
 
 def open_record(context: UserExecutionContext) -> None:
-    """Record that this process holds `context`."""
-    ContextRecord.objects.create(
-        id=context.context_id,
-        tenant_id=context.tenant_id,
-        user_id=context.user_id,
-        operation=context.operation,
-        run_id=context.run_id,
-        host=socket.gethostname(),
-        process_id=os.getpid(),
-        process_started_at=_started_at(os.getpid()),
-        expires_at=context.created_at + TIME_TO_LIVE,
-    )
+    """Record and audit that this process holds `context`."""
+    with owner_scope(user_id=context.user_id, tenant_id=context.tenant_id):
+        ContextRecord.objects.create(
+            id=context.context_id,
+            tenant_id=context.tenant_id,
+            user_id=context.user_id,
+            operation=context.operation,
+            run_id=context.run_id,
+            host=socket.gethostname(),
+            process_id=os.getpid(),
+            process_started_at=_started_at(os.getpid()),
+            expires_at=context.created_at + TIME_TO_LIVE,
+        )
+        record_audit(context, "context_opened", operation=context.operation)
+
+
+def renew_record(context: UserExecutionContext, *, now: datetime) -> None:
+    """Record that `context` is still held, and will be until the time to live has passed again."""
+    with scope(context):
+        ContextRecord.objects.filter(id=context.context_id, closed_at=None).update(
+            expires_at=now + TIME_TO_LIVE
+        )
 
 
 def close_record(context: UserExecutionContext) -> None:
-    """Record that `context` is closed."""
-    ContextRecord.objects.filter(id=context.context_id, closed_at=None).update(
-        closed_at=Now(), close_reason="finished"
-    )
+    """Record and audit that `context` is closed."""
+    with owner_scope(user_id=context.user_id, tenant_id=context.tenant_id):
+        ContextRecord.objects.filter(id=context.context_id, closed_at=None).update(
+            closed_at=Now(), close_reason="finished"
+        )
+        record_audit(context, "context_closed", operation=context.operation)
 
 
 def close_abandoned_records(*, now: datetime) -> int:
     """Close the records of contexts that expired or whose process on this host is gone.
 
-    Returns how many. Records of other hosts are closed only when they expire.
+    Returns how many. Records of other hosts are closed only when they expire. Needs a system scope.
     """
     closed = 0
     host = socket.gethostname()
     for record in ContextRecord.objects.filter(closed_at=None).filter(Q(expires_at__lte=now) | Q(host=host)):
         dead = record.host == host and not _is_alive(record.process_id, record.process_started_at)
         if dead or record.expires_at <= now:
-            closed += ContextRecord.objects.filter(id=record.id, closed_at=None).update(
-                closed_at=Now(), close_reason="process_dead" if dead else "expired"
+            reason = "process_dead" if dead else "expired"
+            mine = ContextRecord.objects.filter(id=record.id, closed_at=None).update(
+                closed_at=Now(), close_reason=reason
             )
+            if mine:
+                record_system_audit(
+                    "context_closed",
+                    tenant_id=record.tenant_id,
+                    user_id=record.user_id,
+                    run_id=record.run_id,
+                    operation=record.operation,
+                    reason=reason,
+                )
+            closed += mine
     return closed
 
 

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from contexts.exceptions import NotAuthenticatedError, PermissionDeniedError
 from contexts.models import Membership, Resource, TierLimit, User, Window
+from contexts.preferences import Preferences, resolve_preferences
+from contexts.scope import owner_scope
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,6 +19,7 @@ class Standing:
     tenant_id: UUID
     role: str
     tier: str
+    preferences: Preferences
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,22 +54,26 @@ def standing_of(user_id: UUID, *, tenant_id: UUID | None = None) -> Standing:
     Raises:
         NotAuthenticatedError: when the user is unknown or deactivated.
         PermissionDeniedError: when they belong to no active tenant.
+        UnavailableError: when the database does not answer.
     """
-    memberships = Membership.objects.select_related("tenant__tier").filter(
-        user_id=user_id, user__is_active=True, tenant__is_active=True
-    )
-    if tenant_id is not None:
-        memberships = memberships.filter(tenant_id=tenant_id)
-    membership = memberships.order_by("created_at", "id").first()
+    with owner_scope(user_id=user_id, tenant_id=tenant_id):
+        memberships = Membership.objects.select_related("tenant__tier", "user").filter(
+            user_id=user_id, user__is_active=True, tenant__is_active=True
+        )
+        if tenant_id is not None:
+            memberships = memberships.filter(tenant_id=tenant_id)
+        membership = memberships.order_by("created_at", "id").first()
     if membership is None:
         if not User.objects.filter(id=user_id, is_active=True).exists():
             raise NotAuthenticatedError("The account does not exist or is deactivated.")
         raise PermissionDeniedError("The account belongs to no active organisation.")
+    tenant = membership.tenant
     return Standing(
         user_id=user_id,
         tenant_id=membership.tenant_id,
         role=membership.role,
-        tier=membership.tenant.tier.slug,
+        tier=tenant.tier.slug,
+        preferences=resolve_preferences([tenant.tier, tenant, membership.user]),
     )
 
 

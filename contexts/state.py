@@ -1,40 +1,127 @@
 """The mutable state of one execution context: its own, and gone with it."""
 
+import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from contexts.exceptions import ContextClosedError
+from contexts.exceptions import ContextClosedError, QuarantinedError
+
+if TYPE_CHECKING:
+    from contexts.context import UserExecutionContext
+    from contexts.isolation import OwnershipRegistry
 
 
 class ContextState:
-    """Named values that live as long as their context and are reachable from no other."""
+    """Named values that live as long as their context and are reachable from no other user's.
 
-    __slots__ = ("_closed", "_values")
+    Safe to use from threads. Once bound to a registry, each value written is owned by the context, and
+    one that another user's context owns is refused (or copied, as the registry is set).
+    """
+
+    __slots__ = ("_context", "_is_closed", "_lock", "_quarantine", "_registry", "_sizes", "_values")
 
     def __init__(self) -> None:
-        """Start empty and open."""
+        """Start empty, open and bound to no registry."""
         self._values: dict[str, Any] = {}
-        self._closed = False
+        self._sizes: dict[str, int] = {}
+        self._lock = threading.RLock()
+        self._registry: OwnershipRegistry | None = None
+        self._context: UserExecutionContext | None = None
+        self._quarantine: str | None = None
+        self._is_closed = False
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if self._closed:
-            raise ContextClosedError("The execution context is closed and keeps nothing more.")
-        self._values[name] = value
+        """Keep `value` under `name`.
+
+        Raises:
+            ContextClosedError, QuarantinedError: when the context takes nothing more.
+            ContextIsolationError: when the value reaches something of another user.
+        """
+        with self._lock:
+            self.check_open()
+            if self._registry is not None and self._context is not None:
+                value, self._sizes[name] = self._registry.claim(self._context, name, value)
+            self._values[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        with self._lock:
+            self.check_open()
+            del self._values[name]
+            self._sizes.pop(name, None)
+            if self._registry is not None and self._context is not None:
+                self._registry.release(self._context, name)
 
     def __contains__(self, name: object) -> bool:
         return name in self._values
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return iter(tuple(self._values))
+
+    def __len__(self) -> int:
+        return len(self._values)
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the value kept under `name`, or `default`."""
         return self._values.get(name, default)
 
+    @property
+    def memory_bytes(self) -> int:
+        """Return about how many bytes the values took when they were written."""
+        with self._lock:
+            return sum(self._sizes.values())
+
+    @property
+    def is_closed(self) -> bool:
+        """Tell whether the context has ended."""
+        return self._is_closed
+
+    @property
+    def is_quarantined(self) -> bool:
+        """Tell whether the context was stopped after a breach."""
+        return self._quarantine is not None
+
+    def check_open(self) -> None:
+        """Refuse when the context has ended or was stopped.
+
+        Raises:
+            ContextClosedError: when it is closed.
+            QuarantinedError: when it is quarantined.
+        """
+        if self._is_closed:
+            raise ContextClosedError("The execution context is closed.")
+        if self._quarantine is not None:
+            raise QuarantinedError("The execution context was stopped after an isolation breach.")
+
+    def bind(self, registry: "OwnershipRegistry", context: "UserExecutionContext") -> None:
+        """Have `registry` own for `context` what is kept from now on.
+
+        Raises:
+            ContextClosedError: when it is closed.
+            RuntimeError: when it is bound already, or holds values.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise ContextClosedError("The execution context is closed.")
+            if self._registry is not None or self._values:
+                raise RuntimeError("A state is bound once, before anything is kept in it.")
+            self._registry, self._context = registry, context
+
+    def quarantine(self, reason: str) -> bool:
+        """Refuse every write from now on; return whether it was not quarantined before."""
+        was_open = self._quarantine is None
+        self._quarantine = self._quarantine or reason
+        return was_open
+
     def close(self) -> None:
         """Forget everything and refuse to keep more."""
-        self._values.clear()
-        self._closed = True
+        with self._lock:
+            self._is_closed = True
+            self._values.clear()
+            self._sizes.clear()
+            registry, context = self._registry, self._context
+            self._registry = self._context = None
+        if registry is not None and context is not None:
+            registry.release_all(context)

@@ -10,6 +10,7 @@ from django.db import connection
 from contexts.context import UserExecutionContext
 from contexts.exceptions import NotAuthenticatedError
 from contexts.models import SocketTicket
+from contexts.scope import scope, ticket_scope
 
 TICKET_LIFETIME = timedelta(seconds=60)
 
@@ -17,10 +18,11 @@ TICKET_LIFETIME = timedelta(seconds=60)
 def issue_ticket(context: UserExecutionContext, *, now: datetime) -> str:
     """Return a new ticket for the context's user: 256 random bits, good once within 60 s."""
     ticket = secrets.token_urlsafe(32)
-    SocketTicket.objects.filter(user_id=context.user_id, expires_at__lte=now).delete()
-    SocketTicket.objects.create(
-        digest=_digest(ticket), user_id=context.user_id, expires_at=now + TICKET_LIFETIME
-    )
+    with scope(context):
+        SocketTicket.objects.filter(user_id=context.user_id, expires_at__lte=now).delete()
+        SocketTicket.objects.create(
+            digest=_digest(ticket), user_id=context.user_id, expires_at=now + TICKET_LIFETIME
+        )
     return ticket
 
 
@@ -31,10 +33,11 @@ def redeem_ticket(ticket: str, now: datetime) -> UUID:
         NotAuthenticatedError: when there is no such ticket, or it was used before or expired.
     """
     # Whoever deletes the row has redeemed the ticket: nobody else can.
-    with connection.cursor() as cursor:
+    digest = _digest(ticket)
+    with ticket_scope(digest), connection.cursor() as cursor:
         cursor.execute(
             "DELETE FROM contexts_socketticket WHERE digest = %s RETURNING user_id, expires_at > %s",
-            [_digest(ticket), now],
+            [digest, now],
         )
         row = cursor.fetchone()
     if row is None or not row[1]:

@@ -1,8 +1,8 @@
 """JSON web tokens of one sign-in: issued as a pair, rotated, and revoked together as a family."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
-from django.db import transaction
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
@@ -11,6 +11,7 @@ from rest_framework_simplejwt.utils import get_md5_hash_password
 
 from contexts.exceptions import NotAuthenticatedError
 from contexts.models import User
+from contexts.scope import owner_scope
 
 # Names the first refresh token of a sign-in in all that were rotated from it.
 _FAMILY = "family"
@@ -33,7 +34,8 @@ class _AnyRefreshToken(RefreshToken):
 
 def issue_tokens(user: User) -> TokenPair:
     """Return the tokens of a new sign-in."""
-    token = RefreshToken.for_user(user)
+    with owner_scope(user_id=user.id):
+        token = RefreshToken.for_user(user)
     return TokenPair(access=str(token.access_token), refresh=str(token))
 
 
@@ -47,7 +49,7 @@ def rotate_tokens(refresh: str) -> TokenPair:
             deactivated, or their password was changed.
     """
     token = _decode(refresh)
-    with transaction.atomic():
+    with owner_scope(user_id=_user_id(token)):
         user = _lock_user(token)
         is_spent = BlacklistedToken.objects.filter(token__jti=_identity(token)).exists()
         if is_spent:
@@ -67,7 +69,7 @@ def revoke_tokens(refresh: str) -> None:
         NotAuthenticatedError: as `rotate_tokens` does, but a spent token will do.
     """
     token = _decode(refresh)
-    with transaction.atomic():
+    with owner_scope(user_id=_user_id(token)):
         _revoke_family(token, _lock_user(token))
 
 
@@ -80,13 +82,19 @@ def _decode(refresh: str) -> RefreshToken:
 
 def _lock_user(token: RefreshToken) -> User:
     """Return the token's user, whose tokens nobody else changes until the transaction ends."""
-    user_id = token.payload.get(api_settings.USER_ID_CLAIM)
-    user = User.objects.select_for_update(no_key=True).filter(id=str(user_id), is_active=True).first()
+    user = User.objects.select_for_update(no_key=True).filter(id=_user_id(token), is_active=True).first()
     if user is None:
         raise NotAuthenticatedError("The account does not exist or is deactivated.")
     if token.payload.get(api_settings.REVOKE_TOKEN_CLAIM) != get_md5_hash_password(user.password):
         raise NotAuthenticatedError("The password was changed; sign in again.")
     return user
+
+
+def _user_id(token: RefreshToken) -> UUID:
+    try:
+        return UUID(str(token.payload.get(api_settings.USER_ID_CLAIM)))
+    except ValueError:
+        raise NotAuthenticatedError("The refresh token names no account.") from None
 
 
 def _next_pair(token: RefreshToken) -> TokenPair:

@@ -31,6 +31,8 @@ class Environment(BaseSettings):
     """Origins (`https://chat.example.org`) allowed to post and to open sockets, comma-separated."""
     NETRA_MODEL: str = Field(default="offline", min_length=1)
     """`offline`, or a Pydantic AI model string such as `openai:gpt-4o`."""
+    NETRA_MODELS: CommaSeparated = Field(default=[])
+    """Models besides `NETRA_MODEL` that users, tenants and tiers may prefer, comma-separated."""
     NETRA_DATA_DIR: Path = BASE_DIR / "var"
     """Folder of the bundled PostgreSQL and of the imported datasets."""
     NETRA_MAX_UPLOAD_MB: int = Field(default=100, ge=1, le=10_000)
@@ -44,7 +46,7 @@ class Environment(BaseSettings):
     NETRA_LOG_LEVEL: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """Least severe level that is logged."""
 
-    @field_validator("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", mode="before")
+    @field_validator("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "NETRA_MODELS", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return (

@@ -56,6 +56,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "netra_site.security.content_security_policy",
     "allauth.account.middleware.AccountMiddleware",
+    "contexts.admin.system_scope.staff_in_system_scope",
 ]
 ROOT_URLCONF = "netra_site.urls"
 ASGI_APPLICATION = "netra_site.asgi.application"
@@ -168,6 +169,7 @@ FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHand
 
 # -- agents
 NETRA_MODEL = ENVIRONMENT.NETRA_MODEL
+NETRA_MODELS = ENVIRONMENT.NETRA_MODELS
 WORKER_CONCURRENCY = ENVIRONMENT.NETRA_WORKER_CONCURRENCY
 STALLED_AFTER_SECONDS = ENVIRONMENT.NETRA_STALLED_AFTER_S
 ASYNC_POOL_SIZE = ENVIRONMENT.NETRA_DATABASE_POOL

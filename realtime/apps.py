@@ -10,8 +10,11 @@ class RealtimeConfig(AppConfig):
     verbose_name = "Realtime"
 
     def ready(self) -> None:
-        """Have every event that is committed published to its owner's sockets."""
+        """Have committed events published to their owner's sockets, and sockets closed by breaches."""
         from agents.event_log import register_event_sink
+        from contexts.incidents import isolation_breached
         from realtime.bridge import AgentWebSocketBridge
+        from realtime.quarantine import close_sockets
 
         register_event_sink(AgentWebSocketBridge())
+        isolation_breached.connect(close_sockets, dispatch_uid="close-sockets")

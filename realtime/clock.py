@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
+from contexts.context import UserExecutionContext
 from contexts.database import call_in_thread
-from contexts.exceptions import NetraError
+from contexts.exceptions import ContextClosedError, NetraError
 from contexts.manager import TIME_TO_LIVE, get_context_manager
+from contexts.records import renew_record
+from contexts.selectors import standing_of
 from realtime.connection import Connection
-from realtime.frame_services import open_socket
 from realtime.managers import UserWebSocketManager
 from realtime.protocol import CloseCode, SessionExpiring, close_code_of
 
@@ -28,15 +29,14 @@ class SocketClock:
         connection: Connection,
         manager: UserWebSocketManager,
         *,
-        connection_id: UUID,
         tick_s: float = TICK_S,
     ) -> None:
         """Look after `connection`, every `tick_s` seconds or when its sign-in is about to end."""
         self._connection = connection
         self._manager = manager
-        self._connection_id = connection_id
         self._tick_s = tick_s
         self._noticed: datetime | None = None
+        self._renewed_at = connection.context.created_at
 
     async def run(self) -> None:
         """Tick until the socket's end is decided."""
@@ -71,15 +71,24 @@ class SocketClock:
             )
         connection.look_up_silent_runs()
         await self._manager.renew_subscription()
-        if now - connection.context.created_at >= RENEW_CONTEXT_AFTER:
-            await self._renew_context()
+        if now - self._renewed_at >= RENEW_CONTEXT_AFTER:
+            await self._renew_context(now)
 
-    async def _renew_context(self) -> None:
-        old = self._connection.context
+    async def _renew_context(self, now: datetime) -> None:
+        """Give the socket's context another time to live, if its user may still be here."""
+        context = self._connection.context
         try:
-            opened = await call_in_thread(open_socket, old.user_id, connection_id=self._connection_id)
+            get_context_manager().renew(context, now=now)
+            await call_in_thread(_renew_record, context, now=now)
+        except ContextClosedError:
+            self._connection.end(CloseCode.SERVER_RESTART, "The connection's time is up; connect again.")
+            return
         except NetraError as error:
             self._connection.end(close_code_of(error), error.message)
             return
-        self._connection.context = opened.context
-        await get_context_manager().cleanup_context(old.context_id)
+        self._renewed_at = now
+
+
+def _renew_record(context: UserExecutionContext, *, now: datetime) -> None:
+    standing_of(context.user_id, tenant_id=context.tenant_id)
+    renew_record(context, now=now)

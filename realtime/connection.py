@@ -56,6 +56,10 @@ class Connection:
         if not self.ended.done():
             self.ended.set_result((code, reason))
 
+    def end_from_any_thread(self, code: CloseCode, reason: str) -> None:
+        """Have the socket closed as `end` does, from outside of its event loop."""
+        self.ended.get_loop().call_soon_threadsafe(self.end, code, reason)
+
     def extend(self, expires_at: datetime) -> None:
         """Note that the sign-in now lasts until `expires_at` (UTC)."""
         self.expires_at = expires_at

@@ -31,6 +31,7 @@ from realtime.protocol import (
     close_code_of,
     parse_client_frame,
 )
+from realtime.quarantine import watch_for_quarantine
 from realtime.unavailable import DATABASE_ERRORS, report_unavailable
 
 logger = logging.getLogger(__name__)
@@ -113,13 +114,14 @@ class ChatConsumer(AsyncConsumer):
         self._connection = Connection(opened.context, expires_at=signed_in.expires_at, send=self._send_text)
         self._stack.push_async_callback(self._close_context)
         self._stack.push_async_callback(self._connection.stop)
+        self._stack.callback(watch_for_quarantine(self._connection))
         manager = get_websocket_manager(opened.context)
         await manager.add_connection(connection_id, self._connection, max_connections=opened.max_connections)
         self._stack.push_async_callback(manager.remove_connection, connection_id)
         self._handler = FrameHandler(self._connection)
         await self._connection.answer(_established(opened, signed_in.expires_at))
         self._connection.outbox.start()
-        clock = SocketClock(self._connection, manager, connection_id=connection_id)
+        clock = SocketClock(self._connection, manager)
         self._stack.push_async_callback(_cancel, asyncio.create_task(clock.run(), name="socket-clock"))
         self._connection.ended.add_done_callback(self._note_end)
 

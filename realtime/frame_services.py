@@ -1,5 +1,7 @@
 """What a client frame asks of the services, each in a context of its own; synchronous."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,6 +14,7 @@ from agents.selectors import events_of, open_run_ids, run_of, thread_of
 from contexts.context import UserExecutionContext
 from contexts.exceptions import InvalidRequestError
 from contexts.factory import UserContextFactory, managed_user_context
+from contexts.scope import scope
 from contexts.selectors import limits_of
 from realtime.protocol import CancelRun, Resume, SendMessage
 
@@ -61,7 +64,7 @@ def open_runs(user_id: UUID, thread_id: UUID) -> dict[UUID, int]:
     Raises:
         NotFoundError: when the thread does not exist or is someone else's.
     """
-    with _frame_context(user_id, "frame.subscribe") as context:
+    with _frame_scope(user_id, "frame.subscribe") as context:
         thread_of(context, thread_id)
         return {run_id: last_seq(run_id) for run_id in open_run_ids(context, thread_id)}
 
@@ -72,7 +75,7 @@ def check_thread(user_id: UUID, thread_id: UUID) -> None:
     Raises:
         NotFoundError: when it does not exist or is someone else's.
     """
-    with _frame_context(user_id, "frame.unsubscribe") as context:
+    with _frame_scope(user_id, "frame.unsubscribe") as context:
         thread_of(context, thread_id)
 
 
@@ -94,7 +97,7 @@ def resume_runs(user_id: UUID, frame: Resume) -> list[ResumedRun]:
         NotFoundError: when a run does not exist or is someone else's.
         InvalidRequestError: when a cursor is beyond its run's last event.
     """
-    with _frame_context(user_id, "frame.resume") as context:
+    with _frame_scope(user_id, "frame.resume") as context:
         return [_resumed(context, run_id, cursor) for run_id, cursor in frame.cursors.items()]
 
 
@@ -104,7 +107,7 @@ def read_events(user_id: UUID, run_id: UUID, *, after: int) -> list[Event]:
     Raises:
         NotFoundError: when the run does not exist or is someone else's.
     """
-    with _frame_context(user_id, "frame.replay") as context:
+    with _frame_scope(user_id, "frame.replay") as context:
         return events_of(context, run_id, after=after)
 
 
@@ -124,3 +127,9 @@ def _resumed(context: UserExecutionContext, run_id: UUID, cursor: int) -> Resume
 
 def _frame_context(user_id: UUID, operation: str) -> managed_user_context:
     return managed_user_context(UserContextFactory().for_request(user_id, operation=operation))
+
+
+@contextmanager
+def _frame_scope(user_id: UUID, operation: str) -> Iterator[UserExecutionContext]:
+    with _frame_context(user_id, operation) as context, scope(context):
+        yield context

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from django.db.backends.signals import connection_created
+
 from netra_site.embedded import start_redis
 from netra_site.embedded.lifetime import let_go
+from tests import scoping
 from tests.servers import ServerProcess, database_url, serve
 
 LAYERS = {"unit", "integration", "e2e", "browser", "real_llm"}
@@ -28,6 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("integration" if uses_database else "unit")
         if item.get_closest_marker("real_llm") and not any(map(os.environ.get, MODEL_KEYS)):
             item.add_marker(pytest.mark.skip(reason=f"needs one of {', '.join(MODEL_KEYS)}"))
+
+
+connection_created.connect(scoping.watch)
 
 
 @pytest.fixture(scope="session")

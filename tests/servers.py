@@ -35,7 +35,7 @@ class ServerProcess:
 
     def database(self) -> psycopg.Connection:
         """Return a connection to the server's own database."""
-        return psycopg.connect(self.database_url, autocommit=True)
+        return psycopg.connect(self.database_url, autocommit=True, options="-c netra.scope=system")
 
     def token(self, username: str, password: str = "netra-demo") -> str:
         """Return an access token of a demo account."""

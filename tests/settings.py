@@ -29,5 +29,10 @@ os.environ |= {
 os.environ["DJANGO_SETTINGS_MODULE"] = "netra_site.settings"
 
 from netra_site.settings import *  # noqa: E402, F403
+from netra_site.settings import DATABASES  # noqa: E402
+
+# Tests prepare and check the rows of every tenant; what the project's own code does outside of a scope
+# is found out by tests/scoping.py. Processes that tests start have no such default.
+DATABASES["default"]["OPTIONS"]["options"] = "-c netra.scope=system"
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -26,6 +26,7 @@ class DatasetsView(ContextView):
 
     parser_classes: tuple[type[BaseParser], ...] = (MultiPartParser,)
     max_body_bytes: ClassVar[int] = MAX_REQUEST_BYTES
+    own_scope_methods = frozenset({"POST"})
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         """Have files counted as they arrive, also when the sign-in's CSRF check is what reads them."""
@@ -62,6 +63,8 @@ class DatasetsView(ContextView):
 
 class DatasetView(ContextView):
     """`GET, DELETE datasets/{id}`."""
+
+    own_scope_methods = frozenset({"DELETE"})
 
     @extend_schema(operation_id="read_dataset", responses=DatasetSerializer)
     def get(self, request: Request, dataset_id: UUID) -> Response:

@@ -10,6 +10,7 @@ from agents.selectors import events_of
 from contexts.database import call_in_thread
 from contexts.exceptions import NetraError
 from contexts.factory import UserContextFactory, managed_user_context
+from contexts.scope import scope
 
 MEDIA_TYPE = "text/event-stream"
 POLL_SECONDS = 0.25
@@ -51,7 +52,8 @@ async def stream_events(
 
 
 def _read_events(user_id: UUID, run_id: UUID, after: int) -> list[Event]:
-    with managed_user_context(UserContextFactory().for_request(user_id, operation="stream")) as context:
+    opened = managed_user_context(UserContextFactory().for_request(user_id, operation="stream"))
+    with opened as context, scope(context):
         return events_of(context, run_id, after=after)
 
 

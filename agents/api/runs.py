@@ -28,6 +28,8 @@ class RunView(ContextView):
 class CancelView(ContextView):
     """`POST runs/{id}/cancel`."""
 
+    own_scope_methods = frozenset({"POST"})
+
     @extend_schema(operation_id="cancel_run", request=None, responses={202: StartedRunSerializer})
     def post(self, request: Request, run_id: UUID) -> Response:
         """Ask a run to stop; it ends with `run_cancelled` within a moment."""

@@ -86,6 +86,8 @@ class MessagesView(ContextView):
 class ThreadRunsView(ContextView):
     """`POST threads/{id}/runs`."""
 
+    own_scope_methods = frozenset({"POST"})
+
     @extend_schema(
         operation_id="start_run",
         request=QuestionSerializer,

@@ -10,4 +10,7 @@ from .triage import TRIAGE
 CATALOG: tuple[AgentSpecification, ...] = (TRIAGE, DATA, OPTIMIZATION, ACTIONS, REPORTING)
 """Every agent, in the order of work."""
 
-__all__ = ["CATALOG", "AgentSpecification"]
+ALWAYS_ON: tuple[str, ...] = (TRIAGE.name, REPORTING.name)
+"""Names of the agents that no preference switches off: without them there is no answer."""
+
+__all__ = ["ALWAYS_ON", "CATALOG", "AgentSpecification"]

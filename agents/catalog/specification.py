@@ -44,6 +44,8 @@ Rules
   given, say so and ask for one instead of guessing. Pass `assume_model` only if the user named it for that.
 - A model without a list price stays unpriced: say so, and never guess.
 - A tool that failed is reported as such; work with what there is.
-- Write in the language of the question.
+- Write in the language `language` (a BCP 47 tag); when it is absent, in the language of the question.
+- Tools tell times in UTC. State a moment in `time_zone` and name the zone. Hours, days and other periods that
+  a tool has added up stay as they are: say that they are UTC.
 """
 """What every agent is told before its own task."""

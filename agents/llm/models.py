@@ -12,6 +12,7 @@ from agents.llm.offline import MODEL_NAME as OFFLINE
 from agents.llm.offline import offline_model
 from contexts.context import UserExecutionContext
 from contexts.exceptions import UnavailableError
+from contexts.preferences import allowed_models
 
 _VARIABLE = re.compile(r"`([A-Z][A-Z0-9_]+)`")
 _EXTRA = re.compile(r"pydantic-ai-slim\[([a-z0-9-]+)\]")
@@ -20,16 +21,17 @@ _EXTRA = re.compile(r"pydantic-ai-slim\[([a-z0-9-]+)\]")
 def select_model(specification: AgentSpecification, context: UserExecutionContext) -> Model:
     """Return the model that drives the agent `specification` in the run of `context`.
 
-    Every agent and every user gets the one that `NETRA_MODEL` names.
+    It is the preferred one as long as the installation offers it, else the one that `NETRA_MODEL` names.
 
     Raises:
         UnavailableError: It cannot be used, for instance because its key is missing.
 
     """
-    if settings.NETRA_MODEL == OFFLINE:
+    name = context.preferences.chosen_model
+    if name == OFFLINE:
         return offline_model(specification.name)
     try:
-        return _named_model(settings.NETRA_MODEL)
+        return _named_model(name, setting="NETRA_MODEL" if name == settings.NETRA_MODEL else "NETRA_MODELS")
     except ImproperlyConfigured as error:
         raise UnavailableError(str(error), run_id=context.run_id) from error
 
@@ -40,32 +42,35 @@ def is_metered(model: Model) -> bool:
 
 
 def check_model_setting() -> None:
-    """Check that `NETRA_MODEL` names a model that can be used, without calling it.
+    """Check that `NETRA_MODEL` and `NETRA_MODELS` name models that can be used, without calling them.
 
     Raises:
-        ImproperlyConfigured: Its provider is unknown, or a package or an environment variable is missing.
+        ImproperlyConfigured: The provider of one is unknown, or a package or an environment variable is
+            missing.
 
     """
     if settings.NETRA_MODEL != OFFLINE:
-        _named_model(settings.NETRA_MODEL)
+        _named_model(settings.NETRA_MODEL, setting="NETRA_MODEL")
+    for name in sorted(allowed_models() - {settings.NETRA_MODEL, OFFLINE}):
+        _named_model(name, setting="NETRA_MODELS")
 
 
-def _named_model(name: str) -> Model:
+def _named_model(name: str, *, setting: str) -> Model:
     if ":" not in name:
         raise ImproperlyConfigured(
-            f"NETRA_MODEL is {name!r}; it has to be {OFFLINE!r} or PROVIDER:MODEL, such as openai:gpt-4o."
+            f"{setting} names {name!r}; it has to be {OFFLINE!r} or PROVIDER:MODEL, such as openai:gpt-4o."
         )
     try:
         return infer_model(name)
     except ImportError as error:
         extra = _EXTRA.search(str(error))
         package = f"pydantic-ai-slim[{extra[1]}]" if extra else (error.name or "its provider's package")
-        raise ImproperlyConfigured(f"NETRA_MODEL is {name!r}, which needs the package {package}.") from error
+        raise ImproperlyConfigured(f"{setting} names {name!r}, which needs the package {package}.") from error
     except UserError as error:
         variables = _VARIABLE.findall(error.message)
         if variables:
             needed = " or ".join(dict.fromkeys(variables))
             raise ImproperlyConfigured(
-                f"NETRA_MODEL is {name!r}, which needs the environment variable {needed}."
+                f"{setting} names {name!r}, which needs the environment variable {needed}."
             ) from error
-        raise ImproperlyConfigured(f"NETRA_MODEL is {name!r}: {error.message}") from error
+        raise ImproperlyConfigured(f"{setting} names {name!r}: {error.message}") from error

@@ -10,6 +10,7 @@ from agents.models import Chart
 from agents.tools.definition import Tool, ToolEnvironment
 from agents.tools.spend import SavingsParameters
 from contexts.exceptions import ToolError
+from contexts.scope import scope
 
 
 class ChartParameters(SavingsParameters):
@@ -56,18 +57,19 @@ def _draw_charts(environment: ToolEnvironment, parameters: ChartParameters) -> D
         "Cost today, on cheaper models, and with each measure": drawings.comparison_chart(comparison, plan),
         "Spend over time": drawings.spend_chart(breakdown),
     }
-    charts = [
-        Chart.objects.create(
-            tenant_id=context.tenant_id,
-            user_id=context.user_id,
-            run_id=context.run_id,
-            title=title,
-            alt_text=chart.alt_text,
-            svg=chart.svg,
-        )
-        for title, chart in drawn.items()
-        if chart is not None
-    ]
+    with scope(context):
+        charts = [
+            Chart.objects.create(
+                tenant_id=context.tenant_id,
+                user_id=context.user_id,
+                run_id=context.run_id,
+                title=title,
+                alt_text=chart.alt_text,
+                svg=chart.svg,
+            )
+            for title, chart in drawn.items()
+            if chart is not None
+        ]
     return DrawnCharts(
         charts=[
             DrawnChart(

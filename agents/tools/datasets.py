@@ -7,6 +7,7 @@ from agents.models import Dataset
 from agents.selectors import datasets_of
 from agents.state import DatasetCard
 from agents.tools.definition import Parameters, Tool, ToolEnvironment
+from contexts.scope import scope
 
 ATTACHED_DATASETS = "attached_datasets"
 """Key of a run's `agent_context`: the ids of the datasets attached to its question."""
@@ -61,16 +62,17 @@ def dataset_card(dataset: Dataset, *, selected: bool = False) -> DatasetCard:
 
 
 def _list_datasets(environment: ToolEnvironment, parameters: NoParameters) -> DatasetList:
-    datasets = datasets_of(environment.context)
     attached = environment.context.agent_context.get(ATTACHED_DATASETS, ())
-    newest = list(datasets[:MAX_LISTED])
-    older = datasets.filter(id__in=attached).exclude(id__in=[dataset.id for dataset in newest])
-    return DatasetList(
-        datasets=[
-            dataset_card(dataset, selected=str(dataset.id) in attached) for dataset in [*newest, *older]
-        ],
-        total=datasets.count(),
-    )
+    with scope(environment.context):
+        datasets = datasets_of(environment.context)
+        newest = list(datasets[:MAX_LISTED])
+        older = datasets.filter(id__in=attached).exclude(id__in=[dataset.id for dataset in newest])
+        return DatasetList(
+            datasets=[
+                dataset_card(dataset, selected=str(dataset.id) in attached) for dataset in [*newest, *older]
+            ],
+            total=datasets.count(),
+        )
 
 
 def _describe_dataset(environment: ToolEnvironment, parameters: DatasetParameters) -> BaseModel:

@@ -7,6 +7,7 @@ from agents.datasets.session import AnalysisSession, DatasetSource
 from agents.selectors import dataset_of
 from contexts.context import UserExecutionContext
 from contexts.exceptions import ContextClosedError, NotFoundError
+from contexts.scope import scope
 from contexts.selectors import limits_of
 
 
@@ -54,7 +55,9 @@ class AnalysisSessions:
             session.close()
 
     def _load(self, dataset_id: UUID) -> AnalysisSession:
-        dataset = dataset_of(self._context, dataset_id)
+        with scope(self._context):
+            dataset = dataset_of(self._context, dataset_id)
+            memory = int(limits_of(self._context.tier)["memory_bytes"].limit)
         source = DatasetSource(
             id=str(dataset.id),
             name=dataset.name,
@@ -64,5 +67,4 @@ class AnalysisSessions:
             format=dataset.format,
             notes=tuple(dataset.notes),
         )
-        memory = int(limits_of(self._context.tier)["memory_bytes"].limit)
         return AnalysisSession([source], memory_limit_bytes=memory)

@@ -1,6 +1,10 @@
 """What happened, and which contexts were open."""
 
+from uuid import UUID
+
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from contexts.admin.scoping import TenantRecordAdmin
 from contexts.models import AuditEntry, ContextRecord
@@ -8,12 +12,35 @@ from contexts.models import AuditEntry, ContextRecord
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(TenantRecordAdmin):
-    """What was done or refused, by whom."""
+    """What was done or refused, by whom; entries outlive the users and tenants they name."""
 
-    list_display = ("created_at", "action", "user", "tenant", "run_id")
+    list_display = ("created_at", "action", "who", "whose", "run_id")
     list_filter = ("action", ("tenant", admin.RelatedOnlyFieldListFilter))
-    list_select_related = ("user", "tenant")
-    search_fields = ("=run_id", "=request_id", "user__username")
+    search_fields = ("=run_id", "=request_id", "=context_id", "user__username")
+    fields = (
+        "created_at",
+        "action",
+        "who",
+        "whose",
+        "context_id",
+        "run_id",
+        "request_id",
+        "details",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
+        """Return the entries with the user and tenant of each, as far as they are still there."""
+        return super().get_queryset(request).select_related("user", "tenant")
+
+    @admin.display(description="user", ordering="user__username")
+    def who(self, entry: AuditEntry) -> str | None:
+        """Return the user's name, or the id of one who was deleted."""
+        return entry.user.username if entry.user else _text(entry.user_id)
+
+    @admin.display(description="tenant", ordering="tenant__name")
+    def whose(self, entry: AuditEntry) -> str | None:
+        """Return the tenant's name, or the id of one that was deleted."""
+        return entry.tenant.name if entry.tenant else _text(entry.tenant_id)
 
 
 @admin.register(ContextRecord)
@@ -38,3 +65,7 @@ class ContextRecordAdmin(TenantRecordAdmin):
     )
     list_select_related = ("user", "tenant")
     search_fields = ("=id", "=run_id", "user__username")
+
+
+def _text(id: UUID | None) -> str | None:
+    return str(id) if id else None

@@ -3,6 +3,7 @@
 from django.contrib import admin
 from unfold.admin import TabularInline
 
+from contexts.admin.preferences import PREFERENCES, PreferencesForm
 from contexts.admin.scoping import SuperuserWritesMixin, TenantScopedAdmin
 from contexts.models import Membership, Tenant
 
@@ -20,6 +21,8 @@ class TenantAdmin(TenantScopedAdmin):
     """Organisations and the tier they are on."""
 
     tenant_path = "pk"
+    form = PreferencesForm
+    fieldsets = ((None, {"fields": ("name", "slug", "tier", "is_active", "created_at")}), PREFERENCES)
     list_display = ("name", "slug", "tier", "is_active", "created_at")
     list_filter = ("tier", "is_active")
     list_select_related = ("tier",)

@@ -4,8 +4,13 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from contexts.admin.preferences import PREFERENCES, PreferencesForm
 from contexts.admin.scoping import TenantScopedAdmin
 from contexts.models import User
+
+
+class UserForm(PreferencesForm, UserChangeForm):
+    """An account as operators change it."""
 
 
 @admin.register(User)
@@ -13,7 +18,8 @@ class UserAdmin(DjangoUserAdmin, TenantScopedAdmin):
     """Accounts; what one may use follows from the membership."""
 
     tenant_path = "memberships__tenant"
-    form = UserChangeForm
+    fieldsets = (*(DjangoUserAdmin.fieldsets or ()), PREFERENCES)
+    form = UserForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")

@@ -18,6 +18,7 @@ class AuditEntrySerializer(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     action = serializers.CharField()
     user_id = serializers.UUIDField(allow_null=True)
+    context_id = serializers.UUIDField(allow_null=True)
     run_id = serializers.UUIDField(allow_null=True)
     request_id = serializers.UUIDField(allow_null=True)
     details = serializers.DictField()

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.conf import settings
+from django.db import DatabaseError, connection, transaction
 from django.db.models import QuerySet
 from django.http import HttpResponseBase
 from rest_framework import permissions, serializers
@@ -20,6 +21,7 @@ from contexts.context import UserExecutionContext
 from contexts.exceptions import NotAuthenticatedError, NotFoundError
 from contexts.factory import UserContextFactory, managed_user_context
 from contexts.models import User
+from contexts.scope import scope
 
 
 class BoundedView(APIView):
@@ -52,26 +54,47 @@ class BoundedView(APIView):
 
 
 class ContextView(BoundedView):
-    """A view for signed-in users; `self.context` is the request's execution context."""
+    """A view for signed-in users; `self.context` is the request's execution context.
+
+    A method runs in one database scope of the context, rolled back when it answers with an error.
+    """
 
     context: UserExecutionContext
+    own_scope_methods: ClassVar[frozenset[str]] = frozenset()
+    """Methods whose services open scopes themselves: they commit before they publish or delete files."""
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Serve the request; whatever happens, its context is closed afterwards."""
-        with ExitStack() as scope:
-            self._scope = scope
-            return super().dispatch(request, *args, **kwargs)
+        """Serve the request; whatever happens, its scope ends and its context is closed afterwards."""
+        try:
+            with ExitStack() as self._open:
+                return super().dispatch(request, *args, **kwargs)
+        except DatabaseError as error:
+            # Found out at the commit, when the answer was ready.
+            answer = self.finalize_response(self.request, self.handle_exception(error), *args, **kwargs)
+            return cast(HttpResponseBase, answer)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Sign in, then open the context.
+        """Sign in, then open the context and its scope.
 
         Raises:
             NotAuthenticatedError, PermissionDeniedError: as `contexts.selectors.standing_of` does.
             QuotaExceededError: when the user has too many contexts open.
+            UnavailableError: when the database does not answer.
         """
         super().initial(request, *args, **kwargs)
         context = UserContextFactory().for_request(_user_id(request))
-        self.context = self._scope.enter_context(managed_user_context(context))
+        self.context = self._open.enter_context(managed_user_context(context))
+        if request.method not in self.own_scope_methods:
+            self._open.enter_context(scope(context))
+            self._is_in_scope = True
+
+    def handle_exception(self, error: Exception) -> Response:
+        """Answer an error with problem details, and have the scope rolled back."""
+        if self._is_in_scope and connection.in_atomic_block:
+            transaction.set_rollback(True)
+        return super().handle_exception(error)
+
+    _is_in_scope = False
 
     def page(
         self,

@@ -1,4 +1,4 @@
-"""What happened, and who did it."""
+"""What happened, and who did it: entries that are only ever added, and the chains that seal them."""
 
 from django.conf import settings
 from django.db import models
@@ -6,12 +6,25 @@ from django.db.models.functions import Now
 
 
 class AuditEntry(models.Model):
-    """One thing done or refused in a tenant; ids and figures, never content."""
+    """One thing done or refused; ids and figures, never content.
+
+    Entries outlive the tenant and the user they name, so neither is tied by a foreign key of the
+    database. An entry without a tenant belongs to the installation itself.
+    """
 
     id = models.BigAutoField(primary_key=True)
-    tenant = models.ForeignKey("contexts.Tenant", on_delete=models.CASCADE, related_name="audit_entries")
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    tenant = models.ForeignKey(
+        "contexts.Tenant", null=True, on_delete=models.DO_NOTHING, related_name="+", db_constraint=False
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        db_constraint=False,
+    )
     action = models.CharField(max_length=64)
+    context_id = models.UUIDField(null=True)
     run_id = models.UUIDField(null=True)
     request_id = models.UUIDField(null=True)
     details = models.JSONField(default=dict)
@@ -30,3 +43,42 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} at {self.created_at:%Y-%m-%d %H:%M:%S}"
+
+
+class AuditChain(models.Model):
+    """The head of one tenant's chain of entries; the nil UUID is the installation's own."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    length = models.BigIntegerField(default=0, help_text="How many entries were ever sealed.")
+    head = models.BinaryField(max_length=32, help_text="SHA-256 of the newest link.")
+    pruned = models.BigIntegerField(default=0, help_text="How many of the oldest entries were pruned.")
+    pruned_head = models.BinaryField(max_length=32, help_text="SHA-256 of the newest pruned link.")
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(pruned__gte=0, length__gte=models.F("pruned")),
+                name="audit_chain_counts_up",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.id}: {self.length}"
+
+
+class AuditLink(models.Model):
+    """The seal of one entry: its number in its chain, and a hash over it and the link before."""
+
+    entry_id = models.BigIntegerField(primary_key=True)
+    chain_id = models.UUIDField()
+    number = models.BigIntegerField()
+    hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("chain_id", "number"), name="audit_link_is_unique"),
+            models.CheckConstraint(condition=models.Q(number__gte=1), name="audit_link_counts_from_one"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.chain_id} #{self.number}"

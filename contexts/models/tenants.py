@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from contexts.identifiers import new_id
+from contexts.models.preferences import StatedPreferences
 
 
 class Role(models.TextChoices):
@@ -16,7 +17,7 @@ class Role(models.TextChoices):
     VIEWER = "viewer"
 
 
-class Tenant(models.Model):
+class Tenant(StatedPreferences):
     """An organisation whose data and cost are kept apart from every other's."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

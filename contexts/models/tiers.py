@@ -4,6 +4,7 @@ from django.core.validators import MinValueValidator
 from django.db import models
 
 from contexts.identifiers import new_id
+from contexts.models.preferences import StatedPreferences
 
 
 class Resource(models.TextChoices):
@@ -34,7 +35,7 @@ class Window(models.TextChoices):
     RUN = "run"
 
 
-class Tier(models.Model):
+class Tier(StatedPreferences):
     """A service level that tenants are put on."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

@@ -1,21 +1,15 @@
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 from pydantic import BaseModel
 
 from agents import tools
-from agents.admission import begin_run
 from agents.dispatcher import UnifiedToolDispatcher
-from agents.event_log import EventLog
-from agents.event_writer import close_event_writer
 from agents.models import RunEvent
-from agents.runs import start_run
 from agents.tools.datasets import NoParameters
 from agents.tools.definition import MEMBERS, Tool
-from agents.uploads import store_dataset
-from contexts.database import call_in_thread, close_async_pool
+from contexts.database import call_in_thread
 from contexts.exceptions import (
     ContextIsolationError,
     InvalidRequestError,
@@ -23,12 +17,12 @@ from contexts.exceptions import (
     PermissionDeniedError,
     ToolError,
 )
-from contexts.factory import UserContextFactory, managed_user_context
 from contexts.manager import get_context_manager
+from contexts.models import AuditEntry
+from tests.agents.running import ask, begin, log_of, upload
 from tests.factories import make_cast
 
 pytestmark = pytest.mark.django_db(transaction=True)
-LOG = "created_at,model,prompt_tokens,completion_tokens\n2026-01-01T00:00:00Z,gpt-4o,1000,100\n"
 
 
 class Nothing(BaseModel):
@@ -42,40 +36,22 @@ def cast(settings, tmp_path):
 
 
 @pytest.fixture
-async def begun(cast):
-    """Yield alice's run as a worker has begun it."""
-
-    def start():
-        with managed_user_context(UserContextFactory().for_request(cast.alice.id)) as context:
-            run_id = start_run(context, thread_id=None, text="Hello", now=datetime.now(UTC)).run_id
-        return begin_run(run_id, UserContextFactory())
-
-    begun = await call_in_thread(start)
-    yield begun
-    await get_context_manager().cleanup_all()
-    await close_event_writer()
-    await close_async_pool()
+async def begun(cast, recorder):
+    """Return alice's run as a worker has begun it."""
+    return await call_in_thread(begin, await call_in_thread(ask, cast.alice, "Hello"))
 
 
 @pytest.fixture
 async def dispatcher(begun):
-    log = EventLog(begun.context, attempt=begun.attempt, last_seq=begun.last_seq)
-    return UnifiedToolDispatcher.for_context(begun.context, log)
+    return UnifiedToolDispatcher.for_context(begun.context, log_of(begun))
 
 
 def last_event(run_id):
     return RunEvent.objects.filter(run_id=run_id).order_by("-seq")[0]
 
 
-def upload(user, tmp_path):
-    file = tmp_path / "log.csv"
-    file.write_text(LOG)
-    with managed_user_context(UserContextFactory().for_request(user.id)) as context:
-        return str(
-            store_dataset(
-                context, file=file, filename="log.csv", name="", assume_model=None, now=datetime.now(UTC)
-            ).id
-        )
+def last_call(run_id):
+    return AuditEntry.objects.filter(run_id=run_id, action="tool_called").latest("id").details
 
 
 async def test_a_tool_sees_the_tenants_data_and_no_other(cast, begun, dispatcher, tmp_path):
@@ -108,6 +84,10 @@ async def test_a_call_is_told_before_and_after(begun, dispatcher):
     assert event.data["ok"] is False
     assert event.data["error"]["code"] == "not_found"
     assert not dispatcher.evidence
+    call = await call_in_thread(last_call, begun.context.run_id)
+    assert (call["tool"], call["agent"], call["ok"]) == ("describe_dataset", "data", False)
+    assert (call["error_code"], call["params"]) == ("not_found", {"dataset_id": "nonsense"})
+    assert call["duration_ms"] == event.data["duration_ms"]
 
 
 @pytest.mark.mission_critical("P6")

@@ -1,34 +1,101 @@
-import gc
-import weakref
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
-from hypothesis import settings
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
-from hypothesis.strategies import booleans
 
 from contexts.context import current_context
-from contexts.exceptions import ContextClosedError, ContextIsolationError, QuotaExceededError
+from contexts.exceptions import (
+    ContextClosedError,
+    ContextIsolationError,
+    InvalidContextError,
+    QuarantinedError,
+    QuotaExceededError,
+)
 from contexts.factory import managed_user_context
 from contexts.identifiers import new_id
-from contexts.manager import UserContextManager
+from contexts.manager import UserContextManager, get_context_manager
+from tests.contexts.managing import fields
 
 
-def fields(**overrides):
-    values = {
-        "user_id": new_id(),
-        "tenant_id": new_id(),
-        "role": "member",
-        "tier": "free",
-        "operation": "run",
-    }
-    return {**values, **overrides}
+def test_a_context_is_made_of_a_user_and_a_tier():
+    manager = UserContextManager()
+    user_id = new_id()
+    context = manager.create_context(user_id, "early")
+    assert (context.user_id, context.tier, context.role, context.operation) == (
+        user_id,
+        "early",
+        "member",
+        "work",
+    )
+    assert context.tenant_id == user_id  # the user's own space
+    assert manager.create_context(str(user_id)).tenant_id == user_id
+    assert manager.create_context(user_id).tier == "free"
+
+
+def test_further_fields_are_taken():
+    run_id, tenant_id = new_id(), new_id()
+    context = UserContextManager().create_context(
+        new_id(), tenant_id=tenant_id, role="owner", operation="run", run_id=run_id, agent_context={"a": [1]}
+    )
+    assert (context.run_id, context.tenant_id, context.role) == (run_id, tenant_id, "owner")
+    assert context.agent_context["a"] == (1,)
+
+
+@pytest.mark.mission_critical("P9")
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"user_id": ""}, InvalidContextError),
+        ({"user_id": "test"}, InvalidContextError),
+        ({"user_id": UUID(int=0)}, InvalidContextError),
+        ({"user_id": 7}, InvalidContextError),
+        ({"user_id": None}, InvalidContextError),
+        ({"tenant_id": "default"}, InvalidContextError),
+        ({"role": "king"}, InvalidContextError),
+        ({"tier_level": "placeholder"}, InvalidContextError),
+        ({"tier_level": 5}, TypeError),
+        ({"operation": ""}, InvalidContextError),
+        ({"agent_context": {"role": "owner"}}, InvalidContextError),
+        ({"agent_context": {"a": object()}}, TypeError),
+        ({"agent_context": 7}, TypeError),
+        ({"unknown": 7}, TypeError),
+        ({"state": None}, TypeError),
+    ],
+)
+def test_an_invalid_context_is_refused_and_leaves_nothing(wrong, error):
+    manager = UserContextManager()
+    with pytest.raises(error):
+        manager.create_context(**fields(**wrong))
+    assert len(manager) == 0
+    assert manager.metrics().created == 0
+    assert manager.metrics().refused_by_validation == 1
+
+
+def test_the_tier_is_named_once():
+    with pytest.raises(TypeError, match="tier"):
+        UserContextManager().create_context(**fields(tier="enterprise"))
+
+
+def test_only_roots_with_an_id_of_their_own_are_created():
+    manager = UserContextManager()
+    parent = manager.create_context(**fields())
+    child = parent.child("agent.data")
+    with pytest.raises(InvalidContextError, match="parent"):
+        manager.create_context(**fields(depth=1, parent_id=parent.context_id, ancestors=child.ancestors))
+    with pytest.raises(InvalidContextError, match="context_id"):
+        manager.create_context(**fields(context_id=parent.context_id))
+    assert len(manager) == 1
+
+
+def test_there_are_two_isolation_levels():
+    with pytest.raises(ValueError, match="strict, permissive"):
+        UserContextManager("lenient")
 
 
 async def test_closing_runs_callbacks_last_in_first_out_and_outlives_failures(caplog):
     manager = UserContextManager()
-    context = manager.create_context(**fields())
+    context = manager.create_context(**fields(run_id=new_id()))
     called = []
 
     async def second():
@@ -37,15 +104,89 @@ async def test_closing_runs_callbacks_last_in_first_out_and_outlives_failures(ca
     def failing():
         raise RuntimeError("on purpose")
 
+    async def failing_later():
+        raise RuntimeError("on purpose")
+
     manager.on_close(context, lambda: called.append("first"))
     manager.on_close(context, second)
     manager.on_close(context, failing)
+    manager.on_close(context, failing_later)
     manager.on_close(context, lambda: called.append("last"))
     assert await manager.cleanup_context(context.context_id)
     assert called == ["last", "second", "first"]
-    assert str(context.context_id) in caplog.text
+    for identifier in (context.context_id, context.user_id, context.run_id):
+        assert caplog.text.count(str(identifier)) >= 2
+    assert manager.metrics().failed_callbacks == 2
     assert not await manager.cleanup_context(context.context_id)
+    assert not await manager.cleanup_context(new_id())
     assert len(manager) == 0
+
+
+def test_closing_from_synchronous_code_refuses_asynchronous_callbacks_only(caplog):
+    manager = UserContextManager()
+    context = manager.create_context(**fields())
+    called = []
+
+    async def asynchronous():
+        called.append("never")
+
+    manager.on_close(context, lambda: called.append("first"))
+    manager.on_close(context, asynchronous)
+    assert manager.cleanup_context_sync(context.context_id)
+    assert called == ["first"]
+    assert manager.metrics().failed_callbacks == 1
+    assert "asynchronous callback" in caplog.text
+    assert not manager.cleanup_context_sync(context.context_id)
+
+
+async def test_a_cancelled_closing_closes_all_the_same():
+    manager = UserContextManager()
+    context = manager.create_context(**fields())
+    reached, called = asyncio.Event(), []
+
+    async def stuck():
+        reached.set()
+        await asyncio.Event().wait()
+
+    manager.on_close(context, lambda: called.append("first"))
+    manager.on_close(context, stuck)
+    closing = asyncio.create_task(manager.cleanup_context(context.context_id))
+    await reached.wait()
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert called == ["first"]
+    assert len(manager) == 0
+
+
+async def test_only_one_of_two_closers_closes_and_callbacks_may_still_use_the_state():
+    manager = UserContextManager()
+    context = manager.create_context(**fields())
+    context.state["kept"] = 1
+    entered, go_on, seen = asyncio.Event(), asyncio.Event(), []
+
+    async def slow():
+        entered.set()
+        await go_on.wait()
+        seen.append(context.state["kept"])
+
+    manager.on_close(context, slow)
+    first = asyncio.create_task(manager.cleanup_context(context.context_id))
+    await entered.wait()
+    assert not manager.is_open(context)
+    assert not await manager.cleanup_context(context.context_id)
+    for refused in (
+        lambda: manager.on_close(context, slow),
+        lambda: manager.create_child(context, "agent.data"),
+        lambda: manager.get_context(context.context_id),
+        lambda: manager.renew(context),
+    ):
+        with pytest.raises(ContextClosedError):
+            refused()
+    go_on.set()
+    assert await first
+    assert seen == [1]
+    assert context.state.is_closed
 
 
 async def test_a_parent_closes_its_children_first():
@@ -53,11 +194,14 @@ async def test_a_parent_closes_its_children_first():
     parent = manager.create_context(**fields())
     child = manager.create_child(parent, "agent.data")
     grandchild = manager.create_child(child, "tool")
+    younger = manager.create_child(parent, "agent.actions")
     called = []
-    for name, context in (("parent", parent), ("child", child), ("grandchild", grandchild)):
+    names = {"parent": parent, "child": child, "grandchild": grandchild, "younger": younger}
+    for name, context in names.items():
         manager.on_close(context, lambda name=name: called.append(name))
     await manager.cleanup_context(parent.context_id)
-    assert called == ["grandchild", "child", "parent"]
+    assert called == ["younger", "grandchild", "child", "parent"]
+    assert all(context.state.is_closed for context in names.values())
     assert len(manager) == 0
 
 
@@ -71,36 +215,49 @@ async def test_closing_a_child_leaves_the_parent_whole():
     assert parent.state["kept"] == 1
     with pytest.raises(ContextClosedError):
         manager.create_child(child, "tool")
+    with pytest.raises(ContextClosedError):
+        manager.on_close(child, lambda: None)
+
+
+def test_a_child_takes_what_is_its_own():
+    manager = UserContextManager()
+    parent = manager.create_context(**fields(agent_context={"a": 1}))
+    child = manager.create_child(parent, "agent.data", audit_metadata={"step": 2}, b=[2])
+    assert dict(child.agent_context) == {"a": 1, "b": (2,)}
+    assert child.audit_metadata["step"] == 2
+    assert manager.get_context(child.context_id) is child
 
 
 @pytest.mark.mission_critical("P6")
 def test_another_users_context_is_not_handed_out():
     manager = UserContextManager()
     context = manager.create_context(**fields())
-    assert manager.get_context(context.context_id, user_id=context.user_id) is context
+    for user_id in (context.user_id, str(context.user_id), None):
+        assert manager.get_context(context.context_id, user_id=user_id) is context
+    assert manager.get_context(str(context.context_id)) is context
     with pytest.raises(ContextIsolationError):
         manager.get_context(context.context_id, user_id=new_id())
-
-
-@pytest.mark.mission_critical("P6")
-def test_a_shared_mutable_object_is_reported():
-    manager = UserContextManager()
-    alice, carol = manager.create_context(**fields()), manager.create_context(**fields())
-    alice.state["answers"] = shared = []
-    assert manager.detect_cross_contamination().is_clean
-    carol.state["cache"] = shared
-    assert manager.detect_cross_contamination().shared == ((alice.context_id, carol.context_id, "cache"),)
+    with pytest.raises(ContextClosedError):
+        manager.get_context(new_id())
+    with pytest.raises(InvalidContextError):
+        manager.get_context("none")
 
 
 async def test_limits_per_user_and_per_process():
-    manager = UserContextManager(max_contexts_per_user=2, max_contexts=3)
+    manager = UserContextManager(max_contexts_per_user=2, max_contexts=4)
     mine = new_id()
     kept = [manager.create_context(**fields(user_id=mine)) for _ in range(2)]
-    with pytest.raises(QuotaExceededError):
+    with pytest.raises(QuotaExceededError) as refusal:
         manager.create_context(**fields(user_id=mine))
-    manager.create_context(**fields())
-    with pytest.raises(QuotaExceededError):
+    assert refusal.value.limit == 2
+    manager.create_child(kept[0], "agent.data")
+    other = manager.create_context(**fields())
+    with pytest.raises(QuotaExceededError) as refusal:
         manager.create_context(**fields())
+    assert refusal.value.limit == 4
+    with pytest.raises(QuotaExceededError):
+        manager.create_child(other, "agent.data")
+    assert manager.metrics().rejected_by_limit == 3
     await manager.cleanup_context(kept[0].context_id)
     manager.create_context(**fields(user_id=mine))
 
@@ -108,41 +265,128 @@ async def test_limits_per_user_and_per_process():
 async def test_expired_contexts_are_closed():
     manager = UserContextManager(time_to_live=timedelta(seconds=10))
     now = datetime.now(UTC)
-    old = manager.create_context(**fields(created_at=now - timedelta(seconds=11)))
-    young = manager.create_context(**fields(created_at=now))
-    assert not manager.validate_isolation(now=now).is_secure
+    old = manager.create_context(**fields(created_at=now - timedelta(seconds=10)))
+    child = manager.create_child(old, "agent.data")
+    young = manager.create_context(**fields(created_at=now - timedelta(seconds=9)))
+    report = manager.validate_isolation(now=now)
+    assert (report.expired, report.is_secure) == ((old.context_id,), False)
     assert await manager.cleanup_expired(now=now) == 1
-    assert not manager.is_open(old)
-    assert manager.is_open(young)
+    assert [manager.is_open(context) for context in (old, child, young)] == [False, False, True]
+    assert manager.metrics().expired == 1
+    assert manager.validate_isolation(now=now).is_secure
 
 
-async def test_closed_contexts_leave_no_object_behind():
+async def test_a_renewed_context_lives_on_with_its_family():
+    manager = UserContextManager(time_to_live=timedelta(seconds=10))
+    now = datetime.now(UTC)
+    parent = manager.create_context(**fields(created_at=now))
+    child = manager.create_child(parent, "agent.data")
+    manager.renew(child, now=now + timedelta(seconds=9))
+    assert await manager.cleanup_expired(now=now + timedelta(seconds=18)) == 0
+    assert await manager.cleanup_expired(now=now + timedelta(seconds=19)) == 1
+    with pytest.raises(ContextClosedError):
+        manager.renew(parent)
+
+
+async def test_all_are_closed_at_once():
     manager = UserContextManager()
-    seen = []
-    for _ in range(1_000):
-        context = manager.create_context(**fields())
-        child = manager.create_child(context, "agent.data")
-        seen += [weakref.ref(context), weakref.ref(child)]
-        await manager.cleanup_context(context.context_id)
-    del context, child
-    gc.collect()
-    assert not [reference for reference in seen if reference() is not None]
-    assert not manager._roots_by_user
-
-
-def test_threads_may_use_a_manager_at_once():
-    manager = UserContextManager()
-
-    def work(_):
-        context = manager.create_context(**fields())
-        child = manager.create_child(context, "agent.data")
-        manager.cleanup_context_sync(context.context_id)
-        return context.context_id, child.context_id
-
-    with ThreadPoolExecutor(10) as pool:
-        ids = [identifier for pair in pool.map(work, range(2_000)) for identifier in pair]
-    assert len(set(ids)) == 4_000
+    for _ in range(3):
+        manager.create_child(manager.create_context(**fields()), "agent.data")
+    assert await manager.cleanup_all() == 3
     assert len(manager) == 0
+
+
+@pytest.mark.mission_critical("P6")
+def test_a_quarantine_stops_the_whole_line_of_work_and_nobody_elses():
+    manager = UserContextManager()
+    parent = manager.create_context(**fields())
+    child = manager.create_child(parent, "agent.data")
+    sibling = manager.create_child(parent, "agent.actions")
+    own_other = manager.create_context(**fields(user_id=parent.user_id, tenant_id=parent.tenant_id))
+    called = []
+    for name, context in (("parent", parent), ("child", child), ("other", own_other)):
+        manager.on_quarantine(context, lambda name=name: called.append(name))
+    assert manager.quarantine(child.context_id, "a test")
+    assert sorted(called) == ["child", "parent"]
+    assert all(map(manager.is_quarantined, (parent, child, sibling)))
+    assert not manager.is_quarantined(own_other)
+    assert not manager.quarantine(parent.context_id, "a test")
+    assert not manager.quarantine(new_id(), "a test")
+    assert sorted(called) == ["child", "parent"]
+    for refused in (
+        lambda: manager.create_child(parent, "agent.data"),
+        lambda: manager.check_outgoing(parent, "hello"),
+        lambda: sibling.state.__setitem__("x", 1),
+    ):
+        with pytest.raises(QuarantinedError):
+            refused()
+    assert manager.metrics().quarantined == 3
+    report = manager.validate_isolation()
+    assert report.quarantined == (parent.context_id, child.context_id, sibling.context_id)
+    assert not report.is_secure
+
+
+def test_who_asks_late_is_told_of_a_quarantine_at_once(caplog):
+    manager = UserContextManager()
+    context = manager.create_context(**fields())
+    called = []
+
+    def failing():
+        raise RuntimeError("on purpose")
+
+    manager.on_quarantine(context, lambda: called.append("before"))
+    manager.on_quarantine(context, failing)
+    manager.on_quarantine(context, lambda: called.append("after"))
+    manager.quarantine(context.context_id, "a test")
+    assert called == ["before", "after"]
+    assert (manager.metrics().failed_callbacks, str(context.context_id) in caplog.text) == (1, True)
+    manager.on_quarantine(context, lambda: called.append("late"))
+    assert called[-1] == "late"
+    manager.cleanup_context_sync(context.context_id)
+    assert manager.is_quarantined(context)
+    manager.on_quarantine(context, lambda: called.append("closed"))
+    assert called[-1] == "closed"
+    closed = manager.create_context(**fields())
+    manager.cleanup_context_sync(closed.context_id)
+    with pytest.raises(ContextClosedError):
+        manager.on_quarantine(closed, failing)
+
+
+def test_a_state_that_is_too_large_is_reported():
+    manager = UserContextManager(max_state_bytes=1_000)
+    small, large = manager.create_context(**fields()), manager.create_context(**fields())
+    small.state["a"] = ["x"]
+    large.state["a"] = "x" * 1_000
+    report = manager.validate_isolation()
+    assert (report.over_limit, report.is_secure) == ((large.context_id,), False)
+
+
+async def test_metrics_count_what_was_done():
+    manager = UserContextManager()
+    contexts = [manager.create_context(**fields()) for _ in range(3)]
+    manager.create_child(contexts[0], "agent.data")
+    await manager.cleanup_context(contexts[0].context_id)
+    metrics = manager.metrics()
+    assert (metrics.created, metrics.children, metrics.closed) == (3, 1, 2)
+    assert (metrics.active, metrics.peak) == (2, 4)
+    assert metrics.by_user == {context.user_id: 1 for context in contexts[1:]}
+
+
+async def test_health_says_what_is_wrong():
+    manager = UserContextManager(max_contexts=10, time_to_live=timedelta(seconds=10))
+    now = datetime.now(UTC)
+    assert manager.health(now=now).is_healthy
+    contexts = [manager.create_context(**fields(created_at=now)) for _ in range(9)]
+    manager.quarantine(contexts[0].context_id, "a test")
+    health = manager.health(now=now + timedelta(seconds=11))
+    assert not health.is_healthy
+    assert health.reasons == (
+        "9 contexts outlived their time.",
+        "1 contexts are quarantined and still open.",
+        "9 of at most 10 contexts are open.",
+    )
+    await manager.cleanup_all()
+    assert manager.health(now=now).is_healthy
 
 
 async def test_the_managed_context_is_current_within_and_closed_after_an_error():
@@ -160,58 +404,7 @@ async def test_the_managed_context_is_current_within_and_closed_after_an_error()
     assert not manager.is_open(context)
 
 
-class ManagerLifeCycle(RuleBasedStateMachine):
-    """Whatever is opened and closed in whatever order, the counts hold and no child outlives its parent."""
-
-    contexts = Bundle("contexts")
-
-    def __init__(self):
-        super().__init__()
-        self.manager = UserContextManager(max_contexts_per_user=3, max_contexts=20)
-        self.users = [new_id(), new_id()]
-        self.open = {}
-
-    @rule(target=contexts, user=booleans())
-    def create(self, user: bool):
-        mine = [c for c in self.open.values() if c.user_id == self.users[user] and c.depth == 0]
-        try:
-            context = self.manager.create_context(**fields(user_id=self.users[user]))
-        except QuotaExceededError:
-            assert len(mine) == 3 or len(self.open) >= 20
-            return None
-        self.open[context.context_id] = context
-        return context
-
-    @rule(target=contexts, parent=contexts)
-    def create_child(self, parent):
-        if parent is None or parent.depth >= 10:
-            return None
-        try:
-            child = self.manager.create_child(parent, "agent.data")
-        except ContextClosedError:
-            assert parent.context_id not in self.open
-            return None
-        self.open[child.context_id] = child
-        return child
-
-    @rule(context=consumes(contexts))
-    def close(self, context):
-        if context is None:
-            return
-        was_open = self.manager.cleanup_context_sync(context.context_id)
-        assert was_open == (context.context_id in self.open)
-        gone = {context.context_id}
-        while more := {c.context_id for c in self.open.values() if c.parent_id in gone} - gone:
-            gone |= more
-        for identifier in gone:
-            self.open.pop(identifier, None)
-
-    @invariant()
-    def the_register_agrees(self):
-        assert len(self.manager) == len(self.open)
-        assert all(self.manager.is_open(context) for context in self.open.values())
-        assert not self.manager.validate_isolation().orphaned
-
-
-TestManagerLifeCycle = ManagerLifeCycle.TestCase
-TestManagerLifeCycle.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+def test_a_process_has_one_strict_manager_that_detects():
+    manager = get_context_manager()
+    assert manager is get_context_manager()
+    assert (manager.is_strict, manager.detects) == (True, True)

@@ -12,6 +12,7 @@ PROMISED = {
     "auth/logout": "post",
     "auth/ticket": "post",
     "me": "get",
+    "me/preferences": "get patch",
     "quotas": "get",
     "threads": "get post",
     "threads/{thread_id}": "get patch delete",

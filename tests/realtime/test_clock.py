@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 from rest_framework_simplejwt.tokens import AccessToken
 
+from contexts.database import call_in_thread
 from contexts.manager import get_context_manager
-from contexts.models import User
+from contexts.models import ContextRecord, User
 from tests.factories import Cast
 from tests.realtime.sockets import OpenSocket, Socket
 
@@ -42,10 +43,37 @@ async def test_a_long_lived_sockets_context_is_renewed(
     monkeypatch.setattr("realtime.clock.RENEW_CONTEXT_AFTER", timedelta(0))
     monkeypatch.setattr("realtime.clock.SocketClock.__init__.__kwdefaults__", {"tick_s": 0.02})
     manager = get_context_manager()
-    before = len(manager)
     socket = await open_socket(cast.alice)
-    first = set(manager._entries)
-    while set(manager._entries) & first:
+    record = await call_in_thread(ContextRecord.objects.get, user=cast.alice, closed_at=None)
+    context = manager.get_context(record.id)
+    first = (manager._register._open[context.context_id].expires_at, record.expires_at)
+    while True:
         assert (await socket.ask(type="ping"))["type"] == "pong"
+        await call_in_thread(record.refresh_from_db)
+        renewed = (manager._register._open[context.context_id].expires_at, record.expires_at)
+        if all(later > earlier for earlier, later in zip(first, renewed, strict=True)):
+            break
+    assert manager.get_context(record.id) is context
     await socket.leave()
-    assert len(manager) == before
+    assert not manager.is_open(context)
+
+
+async def test_a_deactivated_users_socket_is_not_renewed(
+    cast: Cast, open_socket: OpenSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.clock.RENEW_CONTEXT_AFTER", timedelta(0))
+    monkeypatch.setattr("realtime.clock.SocketClock.__init__.__kwdefaults__", {"tick_s": 0.02})
+    socket = await open_socket(cast.alice)
+    await call_in_thread(User.objects.filter(id=cast.alice.id).update, is_active=False)
+    assert await socket.close_code() == 4401
+
+
+async def test_a_socket_whose_context_was_closed_ends(
+    cast: Cast, open_socket: OpenSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.clock.RENEW_CONTEXT_AFTER", timedelta(0))
+    monkeypatch.setattr("realtime.clock.SocketClock.__init__.__kwdefaults__", {"tick_s": 0.02})
+    socket = await open_socket(cast.alice)
+    record = await call_in_thread(ContextRecord.objects.get, user=cast.alice, closed_at=None)
+    await get_context_manager().cleanup_context(record.id)
+    assert await socket.close_code() == 1012

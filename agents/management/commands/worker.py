@@ -4,7 +4,9 @@ import asyncio
 from argparse import ArgumentParser
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand
+from django.db import DEFAULT_DB_ALIAS
 
 from agents.worker import run_worker
 
@@ -22,4 +24,5 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Work until told to stop."""
+        self.check(tags=[Tags.database], databases=[DEFAULT_DB_ALIAS])
         asyncio.run(run_worker(concurrency=options["concurrency"], handle_signals=True))

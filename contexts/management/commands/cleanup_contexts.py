@@ -1,11 +1,10 @@
 """Close the records of execution contexts that nobody will close any more."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from contexts.records import close_abandoned_records
+from contexts.sweeper import close_abandoned_contexts
 
 
 class Command(BaseCommand):
@@ -15,5 +14,5 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Close them and say how many there were."""
-        closed = close_abandoned_records(now=datetime.now(UTC))
+        closed = close_abandoned_contexts(always_audited=True)
         self.stdout.write(f"{closed} abandoned execution context{'' if closed == 1 else 's'} closed.")

@@ -5,9 +5,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import transaction
 
 from contexts.models import Membership, Role, Tenant, Tier, User
+from contexts.scope import system_scope
 
 PASSWORD = "netra-demo"
 TENANTS = {
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         """
         if not settings.DEBUG and not options["force"]:
             raise CommandError("Demo accounts have a known password; with DEBUG off this needs --force.")
-        with transaction.atomic():
+        with system_scope("seed the demo accounts", always_audited=False):
             for slug, (name, tier, members) in TENANTS.items():
                 tenant, _ = Tenant.objects.get_or_create(
                     slug=slug, defaults={"name": name, "tier": Tier.objects.get(slug=tier)}

@@ -9,12 +9,15 @@ from typing import Any
 import uvicorn
 import uvloop
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DEFAULT_DB_ALIAS
 
 from agents.event_writer import close_event_writer
 from agents.worker import run_worker
 from contexts.database import close_async_pool
+from contexts.sweeper import sweep_contexts
 
 CLOSE_GRACE_SECONDS = 5
 
@@ -36,9 +39,10 @@ class Command(BaseCommand):
         """Listen first, so that a port in use is told before anything else is done.
 
         Raises:
-            CommandError: when the address cannot be listened on.
+            CommandError: when the address cannot be listened on, or the database's role is not fit.
         """
         listener = _listen(options["host"], options["port"])
+        self.check(tags=[Tags.database], databases=[DEFAULT_DB_ALIAS])
         if options["migrate"]:
             call_command("migrate", interactive=False, verbosity=0)
         if options["seed_demo"]:
@@ -78,6 +82,8 @@ async def _serve(listener: socket.socket, *, with_worker: bool) -> None:
     tasks = [serving]
     if with_worker:
         tasks.append(asyncio.create_task(run_worker(), name="worker"))
+    else:
+        tasks.append(asyncio.create_task(sweep_contexts(), name="sweep-contexts"))
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -21,6 +21,7 @@ from agents.datasets.session import AnalysisSession, DatasetSource
 from agents.llm.offline import offline_model
 from agents.state import ActionPlan, DatasetCard, DeepAgentState, Evidence, Turn
 from contexts.exceptions import NetraError
+from contexts.preferences import DEFAULT_PREFERENCES, Preferences
 
 SPECIFICATIONS = {specification.name: specification for specification in CATALOG}
 
@@ -90,6 +91,7 @@ class Team:
         history: Sequence[Turn] = (),
         selected: Sequence[str] = (),
         asked_agent: str | None = None,
+        preferences: Preferences = DEFAULT_PREFERENCES,
     ) -> Answered:
         """Run triage and then those it names, as the engine does."""
         cards = [card.model_copy(update={"selected": card.id in selected}) for card in self.cards]
@@ -97,7 +99,8 @@ class Team:
             question=question, history=list(history), datasets=cards, asked_agent=asked_agent
         )
         answered = Answered(state)
-        state.triage = await self._run(SPECIFICATIONS["triage"], answered)
+        triage = await self._run(SPECIFICATIONS["triage"], answered)
+        state.triage = triage.only(preferences.allows)
         assert state.triage is not None
         if state.triage.reply is not None and not state.triage.next_agents:
             state.answer = state.triage.reply

@@ -14,6 +14,7 @@ from agents.state import DeepAgentState
 from contexts.context import UserExecutionContext
 from contexts.exceptions import UnavailableError
 from contexts.identifiers import new_id
+from contexts.preferences import OFFLINE_MODEL, Preferences
 
 
 @pytest.fixture
@@ -88,3 +89,52 @@ async def test_a_prompt_that_is_no_state_is_refused() -> None:
     agent = Agent(offline_model("triage"), output_type=CATALOG[0].output_type)
     with pytest.raises(ValueError, match="Invalid JSON"):
         await agent.run("hello")
+
+
+def _preferring(model: str) -> UserExecutionContext:
+    return UserExecutionContext(
+        user_id=new_id(),
+        tenant_id=new_id(),
+        role="owner",
+        tier="free",
+        operation="run",
+        preferences=Preferences(model=model),
+    )
+
+
+def test_a_preferred_model_is_selected_when_it_is_offered(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-not-a-key")
+    settings.NETRA_MODELS = ["openai:gpt-4o"]
+    for specification in CATALOG:
+        assert select_model(specification, _preferring("openai:gpt-4o")).model_name == "gpt-4o"
+
+
+@pytest.mark.mission_critical("P9")
+@pytest.mark.parametrize("stated", ["openai:o1-pro", "anthropic:claude-opus-4-1", "nonsense", ""])
+def test_a_preferred_model_that_is_not_offered_gives_way_to_the_installations(
+    settings: Settings, stated: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.setenv(variable, "sk-test-not-a-key")
+    settings.NETRA_MODEL, settings.NETRA_MODELS = "openai:gpt-4o-mini", ["openai:gpt-4o"]
+    assert select_model(CATALOG[0], _preferring(stated)).model_name == "gpt-4o-mini"
+
+
+def test_the_free_model_may_always_be_preferred(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-not-a-key")
+    settings.NETRA_MODEL, settings.NETRA_MODELS = "openai:gpt-4o-mini", []
+    assert offline_model("triage").model_name == OFFLINE_MODEL
+    assert not is_metered(select_model(CATALOG[0], _preferring(OFFLINE_MODEL)))
+
+
+def test_a_model_offered_without_its_key_stops_the_start_and_is_unavailable(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    settings.NETRA_MODELS = ["offline", "openai:gpt-4o"]
+    with pytest.raises(ImproperlyConfigured, match="NETRA_MODELS names 'openai:gpt-4o', which needs the env"):
+        check_model_setting()
+    with pytest.raises(UnavailableError, match="NETRA_MODELS names 'openai:gpt-4o', which needs the env"):
+        select_model(CATALOG[0], _preferring("openai:gpt-4o"))

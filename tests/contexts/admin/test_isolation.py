@@ -211,7 +211,11 @@ def test_an_operator_changes_a_limit_below_its_tier(operator: Client, filled: Ca
             }
             if row.instance.resource == Resource.AGENT_RUNS:
                 sent[row.add_prefix("limit")] = "25"
-    sent = {name: str(value) if isinstance(value, UUID) else value for name, value in sent.items()}
+    sent = {
+        name: str(value) if isinstance(value, UUID) else value
+        for name, value in sent.items()
+        if value is not None
+    }
     response = operator.post(address, sent)
     assert response.status_code == 302, re.findall(r"errorlist.*", _text(response))
     assert tier.limits.get(resource=Resource.AGENT_RUNS).limit == 25

@@ -1,0 +1,251 @@
+"""Row-level security: what the application's own role sees and writes, with a scope and without."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import psycopg
+import pytest
+from django.db import connection
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+
+from agents.models import Chart
+from contexts.models import (
+    AuditEntry,
+    ContextRecord,
+    QuotaUsage,
+    Resource,
+    SecurityIncident,
+    SocketTicket,
+)
+from tests.factories import make_cast, make_dataset, make_event, make_message, make_run, make_thread
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.mission_critical("P5")]
+
+# Tables that name a user or tenant and are read before anybody is known to ask, or by staff alone; they
+# hold nothing of anyone's work. Whoever adds one says why here.
+EXEMPT = {
+    "account_emailaddress": "signing in by e-mail address",
+    "account_emailconfirmation": "verifying an e-mail address",
+    "contexts_user_groups": "Django's permissions of staff",
+    "contexts_user_user_permissions": "Django's permissions of staff",
+    "django_admin_log": "what staff did in the admin",
+    "token_blacklist_blacklistedtoken": "which tokens are spent; the tokens themselves are secured",
+    "contexts_user": "signing in",
+}
+OPERATORS_ONLY = {"contexts_auditchain", "contexts_auditlink", "contexts_securityincident"}
+USERS_OWN = {"contexts_socketticket", "token_blacklist_outstandingtoken"}
+
+# Every table with a column that names a user or tenant, or a foreign key to a table that is owned.
+OWNED_TABLES = """
+WITH RECURSIVE named AS (
+    SELECT DISTINCT attrelid AS id FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+    WHERE attname IN ('tenant_id', 'user_id') AND relkind IN ('r', 'p')
+      AND relnamespace = 'public'::regnamespace
+    UNION SELECT 'contexts_tenant'::regclass UNION SELECT 'contexts_user'::regclass
+), owned AS (
+    SELECT id FROM named
+    UNION SELECT conrelid FROM pg_constraint JOIN owned ON confrelid = owned.id AND contype = 'f'
+)
+SELECT relname, relrowsecurity, relforcerowsecurity,
+       (SELECT count(*) FROM pg_policy WHERE polrelid = owned.id) AS policies
+FROM owned JOIN pg_class ON pg_class.oid = owned.id
+"""
+
+
+def owned_tables(cursor):
+    """Return (name, secured) of every owned table that is not exempt."""
+    cursor.execute(OWNED_TABLES)
+    return {
+        name: enabled and forced and policies > 0
+        for name, enabled, forced, policies in cursor.fetchall()
+        if name not in EXEMPT
+    }
+
+
+@pytest.fixture
+def raw():
+    """Yield a connection as the application's role that says nothing of a scope."""
+    parameters = connection.get_connection_params()
+    for name in ("cursor_factory", "context", "options"):
+        parameters.pop(name, None)
+    with psycopg.connect(**parameters) as raw_connection:
+        yield raw_connection
+
+
+@pytest.fixture
+def cast():
+    """Make alice, bob and carol with a row of each kind for each of them."""
+    cast = make_cast()
+    now = datetime.now(UTC)
+    for user in (cast.alice, cast.bob, cast.carol):
+        tenant = user.memberships.get().tenant
+        thread = make_thread(user)
+        run = make_run(thread)
+        make_event(run, 1, "run_queued")
+        make_message(thread)
+        make_dataset(user)
+        Chart.objects.create(tenant=tenant, user=user, run=run, title="t", alt_text="a", svg="<svg/>")
+        QuotaUsage.objects.create(
+            tenant=tenant, user=user, resource=Resource.TOKENS, window_start=now, used=1
+        )
+        ContextRecord.objects.create(
+            id=uuid4(),
+            tenant=tenant,
+            user=user,
+            operation="run",
+            host="h",
+            process_id=1,
+            process_started_at=now,
+            expires_at=now + timedelta(hours=1),
+        )
+        AuditEntry.objects.create(tenant=tenant, user=user, action="acted")
+        digest = hashlib.sha256(user.username.encode()).digest()
+        SocketTicket.objects.create(digest=digest, user=user, expires_at=now + timedelta(minutes=1))
+        OutstandingToken.objects.create(
+            user=user, jti=user.username, token="t", expires_at=now + timedelta(days=1)
+        )
+    SecurityIncident.objects.create(kind="canary", detector="on_demand", blocked=True)
+    return cast
+
+
+def say(raw_connection, user, *, role="member"):
+    tenant_id = user.memberships.get().tenant_id
+    for name, value in {"scope": "user", "tenant_id": tenant_id, "user_id": user.id, "role": role}.items():
+        raw_connection.execute("SELECT set_config(%s, %s, true)", [f"netra.{name}", str(value)])
+
+
+def count(raw_connection, table, condition="true", *values):
+    return raw_connection.execute(f'SELECT count(*) FROM "{table}" WHERE {condition}', values).fetchone()[0]
+
+
+def test_the_applications_role_is_bound_by_row_level_security(raw):
+    row = raw.execute("SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user").fetchone()
+    assert row == (False, False)
+
+
+def test_every_owned_table_is_secured():
+    with connection.cursor() as cursor:
+        tables = owned_tables(cursor)
+    assert [name for name, secured in tables.items() if not secured] == []
+    assert {"agents_run", "agents_runevent", "contexts_tenant", "contexts_quotausage"} <= set(tables)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "user_id uuid",
+        "tenant_id uuid",
+        "run uuid REFERENCES agents_run",
+        "whom uuid REFERENCES contexts_user",
+    ],
+)
+def test_a_new_owned_table_without_a_policy_is_found(raw, columns):
+    raw.execute(f"CREATE TABLE novelty (id int, {columns})")
+    try:
+        assert owned_tables(raw.cursor())["novelty"] is False
+    finally:
+        raw.rollback()
+
+
+def test_without_a_scope_no_owned_table_shows_a_row(raw, cast):
+    with connection.cursor() as cursor:
+        tables = owned_tables(cursor)
+        for table in tables:
+            cursor.execute(f'SELECT count(*) FROM "{table}"')
+            assert cursor.fetchone()[0] > 0, f"the test has no row in {table}"
+    assert {table: count(raw, table) for table in tables} == dict.fromkeys(tables, 0)
+
+
+@pytest.mark.parametrize("settings", [{"scope": "users"}, {"scope": "user"}, {"scope": ""}, {"user_id": "x"}])
+def test_an_incomplete_scope_shows_no_row(raw, cast, settings):
+    for name, value in settings.items():
+        raw.execute("SELECT set_config(%s, %s, true)", [f"netra.{name}", value])
+    assert count(raw, "agents_thread") == 0
+    assert count(raw, "contexts_tenant") == 0
+
+
+@pytest.mark.parametrize("name", ["alice", "carol"])
+def test_in_a_scope_only_the_users_own_rows_are_seen(raw, cast, name):
+    user = getattr(cast, name)
+    tenant_id = user.memberships.get().tenant_id
+    with connection.cursor() as cursor:
+        tables = owned_tables(cursor)
+    say(raw, user)
+    for table in sorted(set(tables) - OPERATORS_ONLY):
+        match table:
+            case "contexts_tenant":
+                foreign, own = count(raw, table, "id <> %s", tenant_id), count(raw, table)
+            case _ if table in USERS_OWN:
+                foreign, own = count(raw, table, "user_id <> %s", user.id), count(raw, table)
+            case "contexts_membership" | "agents_dataset":
+                foreign, own = count(raw, table, "tenant_id <> %s", tenant_id), count(raw, table)
+            case _:
+                foreign = count(raw, table, "tenant_id <> %s OR user_id <> %s", tenant_id, user.id)
+                own = count(raw, table)
+        assert (table, foreign) == (table, 0)
+        assert own > 0, f"{name} does not see their own rows of {table}"
+    for table in OPERATORS_ONLY:
+        assert count(raw, table) == 0
+
+
+def test_a_manager_reads_the_audit_and_quotas_of_the_tenant_and_of_no_other(raw, cast):
+    say(raw, cast.alice, role="owner")
+    for table in ("contexts_auditentry", "contexts_quotausage"):
+        users = {row[0] for row in raw.execute(f"SELECT user_id FROM {table}").fetchall()}
+        assert users == {cast.alice.id, cast.bob.id}
+    assert count(raw, "agents_thread", "user_id <> %s", cast.alice.id) == 0
+
+
+INSERTS = {
+    "agents_thread": "(id, title, tenant_id, user_id, updated_at) "
+    "VALUES (gen_random_uuid(), '', %s, %s, now())",
+    "contexts_auditentry": "(action, details, tenant_id, user_id) VALUES ('x', '{}', %s, %s)",
+    "contexts_quotausage": "(tenant_id, user_id, resource, window_start, used, reserved) "
+    "VALUES (%s, %s, 'tokens', now(), 0, 0)",
+    "contexts_membership": "(id, tenant_id, user_id, role) VALUES (gen_random_uuid(), %s, %s, 'owner')",
+}
+
+
+@pytest.mark.parametrize("table", INSERTS)
+def test_a_row_for_another_tenant_cannot_be_written(raw, cast, table):
+    say(raw, cast.alice, role="owner")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        raw.execute(f"INSERT INTO {table} {INSERTS[table]}", [cast.globex.id, cast.carol.id])
+
+
+def test_another_tenants_rows_can_be_neither_changed_nor_deleted(raw, cast):
+    say(raw, cast.alice, role="owner")
+    for table in ("agents_thread", "agents_run", "agents_message", "contexts_quotausage"):
+        assert raw.execute(f"DELETE FROM {table} WHERE user_id = %s", [cast.carol.id]).rowcount == 0
+    assert raw.execute("UPDATE agents_run SET text = 'x' WHERE user_id = %s", [cast.carol.id]).rowcount == 0
+    own = raw.execute("UPDATE agents_run SET text = 'x' WHERE user_id = %s", [cast.alice.id])
+    assert own.rowcount == 1
+
+
+def test_nobody_makes_themselves_a_member_or_changes_their_tier(raw, cast):
+    say(raw, cast.carol, role="owner")
+    assert raw.execute("UPDATE contexts_membership SET role = 'owner'").rowcount == 0
+    assert raw.execute("UPDATE contexts_tenant SET tier_id = tier_id").rowcount == 0
+
+
+def test_the_event_log_writes_events_and_changes_no_run(raw, cast):
+    raw.execute("SELECT set_config('netra.scope', 'event_log', true)")
+    assert count(raw, "agents_thread") == 0
+    assert len(raw.execute("SELECT id FROM agents_run FOR SHARE").fetchall()) == 3
+    raw.execute(
+        "INSERT INTO agents_runevent (run_id, seq, tenant_id, user_id, thread_id, type, agent_name, data, "
+        "created_at) SELECT id, 2, tenant_id, user_id, thread_id, 't', 'a', '{}', now() FROM agents_run"
+    )
+    assert raw.execute("DELETE FROM agents_runevent").rowcount == 0
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        raw.execute("UPDATE agents_run SET text = 'x'")
+
+
+def test_a_ticket_is_seen_by_whoever_knows_it(raw, cast):
+    raw.execute("SELECT set_config('netra.scope', 'ticket', true)")
+    digest = hashlib.sha256(b"alice").digest()
+    raw.execute("SELECT set_config('netra.ticket', %s, true)", [digest.hex()])
+    users = raw.execute("SELECT user_id FROM contexts_socketticket").fetchall()
+    assert users == [(cast.alice.id,)]
+    assert count(raw, "contexts_membership") == 0

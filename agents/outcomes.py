@@ -83,11 +83,12 @@ class RunOutcome:
 
 
 def finish_run(context: UserExecutionContext, outcome: RunOutcome, *, attempt: int) -> Event | None:
-    """End the context's run as attempt `attempt` and return its last event; none when it may not end it any more.
+    """End the context's run as attempt `attempt`; return its last event, none when it may not any more.
 
     A run whose cancellation was asked for before it ended is cancelled, whatever it came to. The
     context may have been quarantined: its run ends all the same.
     """
+    assert context.run_id is not None
     with owner_scope(user_id=context.user_id, tenant_id=context.tenant_id):
         run = Run.objects.select_for_update().get(id=context.run_id)
         if run.attempt != attempt or run.status != RunStatus.RUNNING:

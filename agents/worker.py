@@ -9,6 +9,7 @@ from django.conf import settings
 from procrastinate import App
 from procrastinate.contrib.django import app as django_app
 from procrastinate.exceptions import ConnectorException
+from prometheus_client import REGISTRY
 
 from agents.analysis.charts import warm_up as warm_up_charts
 from agents.analysis.prices import find_prices
@@ -16,6 +17,7 @@ from agents.engine_factory import ExecutionEngineFactory
 from agents.event_writer import close_event_writer, get_event_writer
 from agents.execution import RunExecutor
 from agents.llm.models import check_model_setting
+from agents.prometheus import EngineCollector
 from agents.queueing import QUEUE
 from agents.registry import AgentRegistry
 from agents.tasks import EXECUTOR
@@ -39,6 +41,8 @@ async def run_worker(*, concurrency: int | None = None, handle_signals: bool = F
     manager = get_context_manager()
     engines = ExecutionEngineFactory(manager=manager, registry=AgentRegistry())
     executor = RunExecutor(contexts=UserContextFactory(manager), engines=engines)
+    figures = EngineCollector(engines)
+    REGISTRY.register(figures)
     get_event_writer()
     stalled_after = settings.STALLED_AFTER_SECONDS
     app = django_app.with_connector(django_app.connector.get_worker_connector())  # type: ignore[attr-defined]
@@ -47,6 +51,7 @@ async def run_worker(*, concurrency: int | None = None, handle_signals: bool = F
             _rescue_what_was_lost(app, every=stalled_after / 4), name="rescue-stalled"
         )
         sweeping = asyncio.create_task(sweep_contexts(), name="sweep-contexts")
+        idling = asyncio.create_task(engines.close_idle_engines(), name="close-idle-engines")
         warming = asyncio.create_task(asyncio.to_thread(_warm_up), name="warm-up")
         try:
             await app.run_worker_async(
@@ -62,10 +67,12 @@ async def run_worker(*, concurrency: int | None = None, handle_signals: bool = F
                 additional_context={EXECUTOR: executor},
             )
         finally:
-            for task in (rescue, sweeping, warming):
+            for task in (rescue, sweeping, idling, warming):
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+            REGISTRY.unregister(figures)
+            await engines.shutdown()
             await manager.cleanup_all()
             await close_event_writer()
             await close_async_pool()

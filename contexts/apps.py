@@ -10,5 +10,10 @@ class ContextsConfig(AppConfig):
     verbose_name = "Tenants and quotas"
 
     def ready(self) -> None:
-        """Register the checks of the database."""
+        """Register the checks of the database and the figures for Prometheus."""
+        from prometheus_client import REGISTRY
+
         from contexts import checks  # noqa: F401
+        from contexts.prometheus import ContextCollector
+
+        REGISTRY.register(ContextCollector())

@@ -37,8 +37,8 @@ _lock = threading.Lock()
 def record_incident(breach: Breach) -> None:
     """Log a breach, tell the receivers of `isolation_breached`, and write it to the database.
 
-    Waits until it is written, but not in an event loop's thread; `flush_incidents` does that. A
-    failure to write is logged: it must not keep the breach from being blocked.
+    Waits until it is written, 15 s at most, but not in an event loop's thread; `flush_incidents` does
+    that. A failure to write is logged: it must not keep the breach from being blocked.
     """
     incident_id = new_id()
     logger.log(

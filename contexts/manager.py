@@ -7,6 +7,8 @@ from functools import cache, partial
 from typing import Any, Literal, get_args
 from uuid import UUID
 
+from django.conf import settings
+
 from contexts.closing import close_all, close_all_sync
 from contexts.contamination import ContaminationDetector
 from contexts.context import UserExecutionContext
@@ -295,4 +297,4 @@ class UserContextManager:
 @cache
 def get_context_manager() -> UserContextManager:
     """Return this process's manager."""
-    return UserContextManager()
+    return UserContextManager(settings.ISOLATION_LEVEL)

@@ -4,7 +4,7 @@ A transaction says for whom it works in `netra.scope` and its companions (`conte
 functions read that. What is not said is NULL, and a row whose policy is not true is not seen.
 """
 
-from collections.abc import Mapping
+from typing import Any
 
 from django.db import migrations
 
@@ -45,7 +45,8 @@ def create_functions() -> migrations.RunSQL:
     """Return the operation that makes the functions which policies call."""
     return migrations.RunSQL(
         [
-            f"CREATE FUNCTION {name}() RETURNS {kind} LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT {body} $$"
+            f"CREATE FUNCTION {name}() RETURNS {kind} LANGUAGE sql STABLE PARALLEL SAFE"
+            f" AS $$ SELECT {body} $$"
             for name, (kind, body) in FUNCTIONS.items()
         ],
         [f"DROP FUNCTION {name}()" for name in reversed(FUNCTIONS)],
@@ -53,17 +54,17 @@ def create_functions() -> migrations.RunSQL:
 
 
 def secure(table: str, **conditions: str) -> migrations.RunSQL:
-    """Return the operation that secures a table: nobody but a system scope gets at its rows …
+    """Return the operation that secures a table: only a system scope gets at rows, and whom conditions let.
 
-    … unless a condition says otherwise: `all`, `select`, `insert`, `update`, `delete`, or a name of one's
-    own such as `insert_event_log`, whose first word is the command. A condition holds for the rows
-    seen and the rows written.
+    Each condition makes a policy of its name, whose first word is the command: `all_own`, `select_mine`,
+    `insert_event_log`. It holds for the rows seen and the rows written. `lock` lets rows be locked for
+    sharing and changes none.
     """
-    statements = [
+    statements: list[Any] = [
         f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
         f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
     ]
-    reverse = [
+    reverse: list[Any] = [
         f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY",
         f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY",
     ]

@@ -6,8 +6,9 @@ it survives into a pooled connection.
 """
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections, transaction
@@ -107,7 +108,7 @@ def system_scope(reason: str, *, actor: User | None = None, always_audited: bool
 
 
 @asynccontextmanager
-async def async_scope(kind: str) -> AsyncIterator[AsyncConnection]:
+async def async_scope(kind: str) -> AsyncIterator[AsyncConnection[Any]]:
     """Yield a pooled connection in a transaction of the kind `event_log` or `system`.
 
     Raises:
@@ -126,7 +127,7 @@ async def async_scope(kind: str) -> AsyncIterator[AsyncConnection]:
         await pool.putconn(connection)
 
 
-def async_system_connection() -> "asynccontextmanager[AsyncConnection]":  # type: ignore[valid-type]
+def async_system_connection() -> AbstractAsyncContextManager[AsyncConnection[Any]]:
     """Return `async_scope("system")`, for writes of many users at once."""
     return async_scope("system")
 

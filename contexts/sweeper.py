@@ -16,11 +16,18 @@ SWEEP_SECONDS = 30.0
 
 
 async def sweep_contexts(*, every: float = SWEEP_SECONDS) -> None:
-    """Close this process's expired contexts and the records of dead processes, until cancelled."""
+    """Close this process's expired contexts and the records of dead processes, until cancelled.
+
+    Each time what the live contexts reach is looked through for what two users share, too.
+    """
+    manager = get_context_manager()
     while True:
-        closed = await get_context_manager().cleanup_expired(now=datetime.now(UTC))
+        closed = await manager.cleanup_expired(now=datetime.now(UTC))
         if closed:
             logger.warning("%d execution contexts outlived their time and were closed", closed)
+        await asyncio.to_thread(manager.validate_isolation)
+        for reason in manager.health().reasons:
+            logger.warning("Execution contexts: %s", reason)
         try:
             await call_in_thread(close_abandoned_contexts)
         except UnavailableError:

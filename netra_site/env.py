@@ -1,7 +1,7 @@
 """The process environment, read once: every variable with its type, default and meaning."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from django.core.exceptions import ImproperlyConfigured
 from pydantic import Field, ValidationError, field_validator
@@ -33,6 +33,8 @@ class Environment(BaseSettings):
     """`offline`, or a Pydantic AI model string such as `openai:gpt-4o`."""
     NETRA_MODELS: CommaSeparated = Field(default=[])
     """Models besides `NETRA_MODEL` that users, tenants and tiers may prefer, comma-separated."""
+    NETRA_ISOLATION_LEVEL: Literal["strict", "permissive"] = "strict"
+    """At a breach between users' contexts: `strict` blocks, `permissive` copies the value; both record it."""
     NETRA_DATA_DIR: Path = BASE_DIR / "var"
     """Folder of the bundled PostgreSQL and of the imported datasets."""
     NETRA_MAX_UPLOAD_MB: int = Field(default=100, ge=1, le=10_000)

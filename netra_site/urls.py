@@ -9,6 +9,7 @@ from rest_framework.permissions import AllowAny
 
 from contexts.api.base import UnknownAddressView
 from netra_site.health import healthz, readyz
+from netra_site.metrics import metrics
 
 # The description of the interface is no secret, and reading it needs no sign-in to go wrong.
 PUBLIC = {"authentication_classes": (), "permission_classes": (AllowAny,)}
@@ -17,6 +18,7 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=static("netra_site/icon.svg"))),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
     path("api/v1/", include("contexts.api.urls")),
     path("api/v1/", include("agents.api.urls")),
     path("api/schema/", SpectacularAPIView.as_view(**PUBLIC), name="schema"),

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from django.db.backends.signals import connection_created
 
 from netra_site.embedded import start_redis

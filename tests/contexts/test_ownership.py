@@ -1,14 +1,18 @@
 import copy
 import gc
+import sys
 import threading
 import weakref
 from collections import UserList, deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from contexts.exceptions import ContextIsolationError
+from contexts.isolation import ownership as ownership_module
+from contexts.isolation.breaches import is_same_user
 from contexts.models import BreachKind, Detector
 from tests.contexts.breaches import Ownership, open_context
 
@@ -228,9 +232,19 @@ def test_bytes_are_counted_once_each(ownership: Ownership) -> None:
     assert 10_000 <= alice.state.memory_bytes < 10_200
 
 
+@pytest.fixture
+def _hasty_threads() -> Iterator[None]:
+    """Have threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("_hasty_threads")
 def test_of_threads_that_claim_the_same_only_one_user_gets_it(ownership: Ownership) -> None:
-    for _ in range(50):
-        contested = [[number] for number in range(20)]
+    for _ in range(20):
+        contested = [[number] for number in range(2_000)]
         contexts = [ownership.open() for _ in range(8)]
         start = threading.Barrier(8)
 
@@ -252,6 +266,23 @@ def test_of_threads_that_claim_the_same_only_one_user_gets_it(ownership: Ownersh
     assert not ownership._holders
 
 
+def test_nobody_comes_between_the_check_and_the_claim(
+    ownership: Ownership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    could_enter = []
+
+    def watched(one: Any, other: Any) -> bool:
+        with ThreadPoolExecutor(1) as pool:
+            could_enter.append(pool.submit(ownership._lock.acquire, blocking=False).result())
+        return is_same_user(one, other)
+
+    monkeypatch.setattr(ownership_module, "is_same_user", watched)
+    alice = ownership.open()
+    alice.state["rows"] = alice.state["again"] = [1]
+    assert could_enter == [False]
+
+
+@pytest.mark.usefixtures("_hasty_threads")
 def test_threads_may_share_within_one_user(ownership: Ownership) -> None:
     alice = ownership.open()
     contexts = [ownership.open(user_id=alice.user_id, tenant_id=alice.tenant_id) for _ in range(8)]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from django.utils.functional import SimpleLazyObject
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from contexts.exceptions import ContextIsolationError
 from contexts.identifiers import new_id
@@ -65,6 +65,12 @@ class FrozenModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
     items: Any = ()
+
+
+class FrozenModelWithSecrets(FrozenModel):
+    """Looks frozen, but for its private attributes."""
+
+    _cache: dict[str, str] = PrivateAttr(default_factory=dict)
 
 
 @dataclass
@@ -158,7 +164,7 @@ def test_a_list_given_inside_of_something_is_owned_as_well(ownership: Ownership,
 
 
 def test_what_can_change_though_it_looks_like_a_value_is_owned(ownership: Ownership) -> None:
-    for thing in (Labelled("a"), Thawed("a"), bytearray(b"a"), Basket()):
+    for thing in (Labelled("a"), Thawed("a"), FrozenModelWithSecrets(), bytearray(b"a"), Basket()):
         alice, carol = ownership.open(), ownership.open()
         alice.state["it"] = thing
         with pytest.raises(ContextIsolationError):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -51,8 +52,9 @@ class EventWriter:
         self._arrived = asyncio.Event()
         self._outgoing: asyncio.Queue[Sequence[Event] | Delta] = asyncio.Queue()
         self._tasks = [
-            asyncio.create_task(self._write(), name="event-writer"),
-            asyncio.create_task(self._publish(), name="event-publisher"),
+            # They outlive whatever execution context is current now, and must not keep it.
+            asyncio.create_task(self._write(), name="event-writer", context=Context()),
+            asyncio.create_task(self._publish(), name="event-publisher", context=Context()),
         ]
 
     async def append(self, event: Event, *, attempt: int) -> None:

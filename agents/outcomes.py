@@ -10,10 +10,10 @@ from agents.events import Event
 from agents.models import Author, Message, Run
 from agents.models.runs import OPEN_STATUSES, RunStatus
 from agents.storable import storable
+from contexts.audit import record_system_audit
 from contexts.context import UserExecutionContext
 from contexts.exceptions import NetraError, RunFailedError
 from contexts.identifiers import new_id
-from contexts.models import AuditEntry
 from contexts.quotas import Reservation, settle_quota
 from contexts.scope import owner_scope
 
@@ -145,11 +145,13 @@ def close_run(run: Run, outcome: RunOutcome) -> Event:
             "cost_usd": run.cost_usd,
         },
     )
-    AuditEntry.objects.create(
+    record_system_audit(
+        outcome.event_type,
         tenant_id=run.tenant_id,
         user_id=run.user_id,
-        action=outcome.event_type,
         run_id=run.id,
-        details={"usage": outcome.usage.to_json(), "code": run.error_code, "events": event.seq},
+        usage=outcome.usage.to_json(),
+        code=run.error_code,
+        events=event.seq,
     )
     return event

@@ -23,6 +23,7 @@ from agents.registry import AgentRegistry
 from agents.tasks import EXECUTOR
 from contexts.database import close_async_pool
 from contexts.factory import UserContextFactory
+from contexts.incidents import flush_incidents
 from contexts.manager import get_context_manager
 from contexts.sweeper import sweep_contexts
 
@@ -74,6 +75,7 @@ async def run_worker(*, concurrency: int | None = None, handle_signals: bool = F
             REGISTRY.unregister(figures)
             await engines.shutdown()
             await manager.cleanup_all()
+            await flush_incidents()
             await close_event_writer()
             await close_async_pool()
 

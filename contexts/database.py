@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -39,7 +40,8 @@ async def async_pool() -> Pool:
             name=f"netra-async-{id(loop)}",
         )
         _pools[loop] = pool
-        await pool.open()
+        # Its workers outlive whatever context is current now, and must not keep it.
+        await asyncio.create_task(pool.open(), context=Context())
     return pool
 
 

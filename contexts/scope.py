@@ -16,6 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import AsyncConnection
 from psycopg_pool import PoolTimeout
 
+from contexts.audit_details import audit_details
 from contexts.context import UserExecutionContext
 from contexts.database import async_pool
 from contexts.exceptions import UnavailableError
@@ -96,7 +97,7 @@ def system_scope(reason: str, *, actor: User | None = None, always_audited: bool
     Raises:
         UnavailableError: as `scope` does.
     """
-    entry = AuditEntry(action="system_scope_opened", user=actor, details={"reason": reason[:500]})
+    entry = AuditEntry(action="system_scope_opened", user=actor, details=audit_details({"reason": reason}))
     claims = Claims("system")
     if always_audited:
         with _open(claims):

@@ -11,7 +11,7 @@ from contexts.manager import get_context_manager
 from realtime.connection import Connection
 from realtime.protocol import CloseCode
 
-REASON = "Stopped to keep users' data apart; sign in again."
+REASON = "Stopped to keep users' data apart; reload to go on."
 
 _lock = threading.Lock()
 _sockets: dict[UUID, set[Connection]] = {}

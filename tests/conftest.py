@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.db.backends.signals import connection_created
 
+from contexts.incidents import flush_incidents_sync
 from netra_site.embedded import start_redis
 from netra_site.embedded.lifetime import let_go
 from tests import scoping
@@ -33,6 +34,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 connection_created.connect(scoping.watch)
+
+
+@pytest.fixture(autouse=True)
+def no_incident_is_left() -> Iterator[None]:
+    """Wait for incidents that are still being recorded, so that none is written into the next test."""
+    yield
+    flush_incidents_sync()
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from uuid import UUID
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.text import Truncator
 
 from contexts.admin.scoping import TenantRecordAdmin
 from contexts.models import AuditEntry, ContextRecord
@@ -14,7 +15,7 @@ from contexts.models import AuditEntry, ContextRecord
 class AuditEntryAdmin(TenantRecordAdmin):
     """What was done or refused, by whom; entries outlive the users and tenants they name."""
 
-    list_display = ("created_at", "action", "who", "whose", "run_id")
+    list_display = ("created_at", "action", "who", "whose", "summary", "run_id")
     list_filter = ("action", ("tenant", admin.RelatedOnlyFieldListFilter))
     search_fields = ("=run_id", "=request_id", "=context_id", "user__username")
     fields = (
@@ -41,6 +42,12 @@ class AuditEntryAdmin(TenantRecordAdmin):
     def whose(self, entry: AuditEntry) -> str | None:
         """Return the tenant's name, or the id of one that was deleted."""
         return entry.tenant.name if entry.tenant else _text(entry.tenant_id)
+
+    @admin.display(description="details")
+    def summary(self, entry: AuditEntry) -> str:
+        """Return the beginning of the details in one line."""
+        text = ", ".join(f"{name}: {value}" for name, value in entry.details.items())
+        return Truncator(text).chars(80)
 
 
 @admin.register(ContextRecord)

@@ -22,7 +22,7 @@ from agents.state import TriageResult
 from agents.uploads import store_dataset
 from contexts.database import call_in_thread
 from contexts.factory import UserContextFactory, managed_user_context
-from contexts.manager import get_context_manager
+from contexts.manager import UserContextManager, get_context_manager
 from contexts.models import User
 
 LOG = "created_at,model,prompt_tokens,completion_tokens\n2026-01-01T00:00:00Z,gpt-4o,1000,100\n"
@@ -82,9 +82,11 @@ async def begin_all(user: User, count: int) -> tuple[list[UUID], list[EventLog]]
     return runs, [log_of(await call_in_thread(begin, run_id)) for run_id in runs]
 
 
-def engines_with(model: Model | None = None) -> ExecutionEngineFactory:
+def engines_with(
+    model: Model | None = None, *, manager: UserContextManager | None = None
+) -> ExecutionEngineFactory:
     registry = AgentRegistry(choose_model=lambda *_: model) if model else AgentRegistry()
-    return ExecutionEngineFactory(manager=get_context_manager(), registry=registry)
+    return ExecutionEngineFactory(manager=manager or get_context_manager(), registry=registry)
 
 
 async def execute(
@@ -92,11 +94,14 @@ async def execute(
     model: Model | None = None,
     *,
     engines: ExecutionEngineFactory | None = None,
+    manager: UserContextManager | None = None,
     is_stopping: Callable[[], bool] = lambda: False,
 ) -> None:
     """Carry a run out, with the offline model unless another is given."""
     run = await call_in_thread(Run.objects.get, id=run_id)
-    executor = RunExecutor(contexts=UserContextFactory(), engines=engines or engines_with(model))
+    executor = RunExecutor(
+        contexts=UserContextFactory(manager), engines=engines or engines_with(model, manager=manager)
+    )
     await executor.execute(
         run_id, user_id=run.user_id, tenant_id=run.tenant_id, concurrent_runs=10, is_stopping=is_stopping
     )

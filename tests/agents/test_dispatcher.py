@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from agents import tools
 from agents.dispatcher import UnifiedToolDispatcher
+from agents.event_log import FencedError
 from agents.models import RunEvent
 from agents.tools.datasets import NoParameters
 from agents.tools.definition import MEMBERS, Tool
@@ -145,3 +146,16 @@ async def test_open_datasets_are_closed_with_the_run(cast, begun, dispatcher, tm
         await dispatcher.execute(
             "describe_dataset", {"dataset_id": dataset_id}, context=begun.context, agent_name="data"
         )
+
+
+@pytest.mark.mission_critical("P3")
+async def test_an_overtaken_attempt_calls_no_tool_and_audits_none(begun, dispatcher, monkeypatch):
+    called = []
+    tool = replace(tools.TOOLS["list_datasets"], function=lambda *_: called.append(1) or Nothing())
+    monkeypatch.setitem(tools.TOOLS, "list_datasets", tool)
+    await call_in_thread(begin, begun.context.run_id)
+    with pytest.raises(FencedError):
+        await dispatcher.execute("list_datasets", {}, context=begun.context, agent_name="data")
+    assert called == []
+    entries = AuditEntry.objects.filter(run_id=begun.context.run_id, action="tool_called")
+    assert not await call_in_thread(entries.exists)

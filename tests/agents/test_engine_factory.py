@@ -29,6 +29,8 @@ from contexts.preferences import Preferences
 from tests.agents.running import ask, begin_all, engines_with, execute, scripted, stored_types
 from tests.factories import make_cast
 
+PATIENCE_S = 20
+
 
 class Clock:
     """Time that passes when told to."""
@@ -314,17 +316,17 @@ async def test_an_engine_refuses_any_context_but_its_own(make, manager):
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_running_engine_is_not_idle_and_ends_when_it_is_closed(recorder, clock):
+async def test_a_running_engine_is_not_idle_and_ends_when_it_is_closed(recorder):
     alice = (await call_in_thread(make_cast)).alice
     run_id = await call_in_thread(ask, alice)
     stuck = asyncio.Event()
     engines = engines_with(scripted(stuck=stuck))
-    task = asyncio.create_task(execute(run_id, engines=engines))
-    await stuck.wait()
-    engines._clock = lambda: float("inf")
-    assert await engines.close_idle() == 0
-    assert await engines.cleanup_user_context(alice.id) == 1
-    await task
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        tasks.create_task(execute(run_id, engines=engines))
+        await stuck.wait()
+        engines._clock = lambda: float("inf")
+        assert await engines.close_idle() == 0
+        assert await engines.cleanup_user_context(alice.id) == 1
     assert recorder.events[-1].data["code"] == "context_closed"
     assert (await call_in_thread(stored_types, run_id)).count("run_failed") == 1
     assert (engines.active_engines, len(get_context_manager())) == (0, 0)
@@ -349,11 +351,20 @@ async def test_an_engine_is_at_work_once(recorder):
     _, (log,) = await begin_all(alice, 1)
     stuck = asyncio.Event()
     engines = engines_with(scripted(stuck=stuck))
-    async with engines.user_execution_scope(log.context, log) as engine:
-        state = DeepAgentState(question="hello")
-        task = asyncio.create_task(engine.run(log.context, state, resumed=False))
+
+    async def run(engine):
+        await engine.run(log.context, DeepAgentState(question="hello"), resumed=False)
+
+    async def run_until_closed(engine):
+        with pytest.raises(ContextClosedError):
+            await run(engine)
+
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        asyncio.TaskGroup() as tasks,
+        engines.user_execution_scope(log.context, log) as engine,
+    ):
+        tasks.create_task(run_until_closed(engine))
         await stuck.wait()
         with pytest.raises(ConflictError):
-            await engine.run(log.context, state, resumed=False)
-    with pytest.raises(ContextClosedError):
-        await task
+            await run(engine)

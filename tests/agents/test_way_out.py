@@ -14,7 +14,7 @@ from agents.tools.definition import Tool
 from contexts.database import call_in_thread
 from contexts.exceptions import ContextIsolationError, QuarantinedError
 from contexts.incidents import flush_incidents
-from contexts.manager import get_context_manager
+from contexts.manager import UserContextManager, get_context_manager
 from contexts.models import AuditEntry, ContextRecord, SecurityIncident
 from tests.agents.running import (
     ask,
@@ -197,6 +197,14 @@ async def test_what_the_user_brought_up_may_be_spoken_of(cast, recorder, foreign
     run_id = await call_in_thread(ask, cast.alice, f"What is {foreign_thread}?")
     await execute(run_id, scripted(reply=f"I do not know {foreign_thread}."))
     assert recorder.of(run_id)[-1].type == "agent_completed"
+
+
+async def test_runs_are_done_also_without_detection(cast, recorder):
+    manager = UserContextManager(cross_contamination_detection=False)
+    run_id = await call_in_thread(ask, cast.alice, "hello")
+    await execute(run_id, manager=manager)
+    assert recorder.of(run_id)[-1].type == "agent_completed"
+    assert len(manager) == 0
 
 
 @pytest.mark.parametrize("is_stopping", [False, True])

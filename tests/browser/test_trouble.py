@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import WebSocketRoute, expect
 
 from tests.browser.conftest import OpenWindow
 
@@ -24,6 +24,24 @@ def test_a_question_asked_offline_is_delivered_once_the_connection_is_back(open_
     expect(banner).to_be_hidden()
     chat.expect_answer()
     expect(chat.answers).to_have_count(1)
+
+
+def test_a_socket_that_was_quarantined_says_why_and_stays_closed(open_window: OpenWindow) -> None:
+    chat = open_window()
+    chat.sign_in("alice")
+    opened = []
+
+    def refuse(socket: WebSocketRoute) -> None:
+        opened.append(socket)
+        socket.close(code=4403, reason="Stopped to keep users' data apart; reload to go on.")
+
+    chat.page.route_web_socket("**/ws/chat/", refuse)
+    chat.page.reload()
+    banner = chat.page.get_by_role("status").filter(has_text="Stopped to keep users' data apart")
+    expect(banner).to_be_visible()
+    expect(chat.page.get_by_text("Not allowed", exact=True)).to_be_attached()
+    assert len(opened) == 1
+    expect(banner.get_by_role("link", name="Reload")).to_have_attribute("href", "/")
 
 
 def test_a_file_that_is_no_log_is_refused_in_words(open_window: OpenWindow, tmp_path: Path) -> None:

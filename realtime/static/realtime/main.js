@@ -207,7 +207,10 @@ async function showConnection(state) {
   }
   const signIn = { link: { href: page.loginUrl, text: "Sign in" }, isClosable: false };
   if (state === "signed_out") showBanner("You are no longer signed in.", signIn);
-  else if (state === "refused") showBanner("This account may not open a connection.", { isClosable: false });
+  else if (state === "refused") {
+    const why = socket.closeReason || "This account may not open a connection.";
+    showBanner(why, { link: { href: location.pathname, text: "Reload" }, isClosable: false });
+  }
   else if (state === "busy") showBanner("Too many windows are connected. Close one; this one tries again by itself.", { isClosable: false });
   else showBanner("The connection is lost. Connecting again; nothing is lost.", { isClosable: false });
   byId("banner").dataset.about = "connection";

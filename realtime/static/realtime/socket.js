@@ -41,6 +41,7 @@ export class ChatSocket extends EventTarget {
     this.#url = url;
     this.#cursors = cursors;
     this.state = "connecting";
+    this.closeReason = "";
     addEventListener("online", () => this.connect());
     addEventListener("offline", () => this.#socket?.close());
     document.addEventListener("visibilitychange", () => {
@@ -56,7 +57,7 @@ export class ChatSocket extends EventTarget {
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
     socket.addEventListener("message", (event) => this.#receive(JSON.parse(event.data)));
-    socket.addEventListener("close", (event) => this.#closed(socket, event.code));
+    socket.addEventListener("close", (event) => this.#closed(socket, event));
   }
 
   /** Wait until frames can be sent. */
@@ -144,13 +145,14 @@ export class ChatSocket extends EventTarget {
   #orReconnect(answer) {
     const socket = this.#socket;
     answer.catch((error) => {
-      if (error instanceof ConnectionLost) this.#closed(socket, 1006);
+      if (error instanceof ConnectionLost) this.#closed(socket, { code: 1006 });
       else this.dispatchEvent(new CustomEvent("frame", { detail: { type: "error", code: error.code, message: error.message } }));
     });
   }
 
-  #closed(socket, code) {
+  #closed(socket, { code, reason = "" }) {
     if (socket !== this.#socket) return;
+    this.closeReason = reason;
     this.#socket = null;
     socket.close();
     clearInterval(this.#heartbeat);

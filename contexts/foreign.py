@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from contexts.frozen import MAX_NESTING, PLAIN_VALUES
+from contexts.labels import label
 
 _OWNERS = ("user_id", "tenant_id")
 
@@ -44,7 +45,7 @@ def walk(value: Any, path: str, *, nesting: int = 0) -> Iterator[tuple[str, Any]
         return
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from walk(item, f"{path}[{key!r}]", nesting=nesting + 1)
+            yield from walk(item, f"{path}[{label(key)}]", nesting=nesting + 1)
     elif isinstance(value, (list, tuple, set, frozenset)):
         for number, item in enumerate(value):
             yield from walk(item, f"{path}[{number}]", nesting=nesting + 1)

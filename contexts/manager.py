@@ -16,7 +16,7 @@ from contexts.context_metrics import ManagerHealth, ManagerMetrics, judge_health
 from contexts.creation import ContextMaker
 from contexts.exceptions import ContextClosedError, ContextIsolationError, QuarantinedError
 from contexts.incidents import record_incident
-from contexts.isolation import Breach, OutgoingGuard, OwnershipRegistry
+from contexts.isolation import Breach, OutgoingGuard, OwnershipRegistry, declare_shared
 from contexts.quarantine import Quarantine
 from contexts.quota_check import enforce_quotas
 from contexts.quotas import Amount
@@ -292,6 +292,10 @@ class UserContextManager:
         registration.context.state.close()
         if self.detects:
             self.guard.forget(registration.context)
+
+
+# Whatever leads to it leads to every context, which is no one's doing.
+declare_shared(UserContextManager)
 
 
 @cache

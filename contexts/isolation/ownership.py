@@ -9,9 +9,10 @@ from typing import Any
 from contexts.context import UserExecutionContext
 from contexts.exceptions import ContextIsolationError
 from contexts.isolation.breaches import Breach, Report, is_same_user
-from contexts.isolation.paths import label, path_to
+from contexts.isolation.paths import path_to
 from contexts.isolation.reach import Reach, reach
 from contexts.isolation.sharing import DATA
+from contexts.labels import label
 from contexts.models.incidents import BreachKind, Detector
 
 LIMIT = 10_000

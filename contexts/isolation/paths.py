@@ -1,25 +1,12 @@
 """Paths to objects, such as `state['rows'][3].items`, in words that give no content away."""
 
-import re
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
-from uuid import UUID
 
 from contexts.isolation.reach import held_by
 from contexts.isolation.sharing import DATA
-
-# Names as programs give them; what looks like a token, an address or a sentence is not shown.
-_NAME = re.compile(r"[A-Za-z_]{1,40}[0-9]{0,3}")
-
-
-def label(key: object) -> str:
-    """Return how a key is shown in a path: names, whole numbers and ids as they are, others as `…`."""
-    if isinstance(key, str) and _NAME.fullmatch(key):
-        return repr(str(key))
-    if type(key) is int or isinstance(key, UUID):
-        return str(key)
-    return "…"
+from contexts.labels import is_name, label
 
 
 def path_to(target: Any, root: Any, start: str, *, limit: int) -> str:
@@ -74,7 +61,7 @@ def _attribute_names(thing: Any) -> list[str]:
     names = [
         name
         for name in (*(_attribute(thing, "__dict__") or ()), *_slots(type(thing)))
-        if isinstance(name, str) and _NAME.fullmatch(name)
+        if isinstance(name, str) and is_name(name)
     ]
     return [*names, "__self__", "__func__", "__wrapped__", "args"]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
-from contexts.isolation.paths import label
+from contexts.labels import label
 
 _DIGITS = 32
 # Matched after dashes are taken away, which the forms of a UUID differ in.

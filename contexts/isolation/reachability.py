@@ -6,9 +6,10 @@ from typing import Any
 
 from contexts.context import UserExecutionContext
 from contexts.isolation.breaches import is_same_user
-from contexts.isolation.paths import label, path_to
+from contexts.isolation.paths import path_to
 from contexts.isolation.reach import held_by
 from contexts.isolation.sharing import DATA, LOOK_THROUGH, VALUE, sharing_of
+from contexts.labels import label
 from contexts.models.incidents import BreachKind
 
 LIMIT = 100_000

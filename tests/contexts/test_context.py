@@ -203,8 +203,9 @@ def test_a_context_as_data_is_json_without_its_state():
 @pytest.mark.mission_critical("P8")
 @pytest.mark.parametrize(
     "name",
-    "password userPassword passwordHash dbpassword access_token accessToken TOKEN tokens API-Key api_key apiKey "
-    "x-api-key Authorization client_secret credentials AWS_SECRET_ACCESS_KEY session_key set-cookie".split(),
+    "password userPassword passwordHash dbpassword access_token accessToken TOKEN tokens API-Key api_key "
+    "apiKey x-api-key Authorization client_secret credentials AWS_SECRET_ACCESS_KEY session_key "
+    "set-cookie".split(),
 )
 def test_a_context_as_data_or_text_shows_no_secret(name):
     given = {"deep": [{name: "hunter2-hunter2"}], name: {"inner": "hunter2-hunter2"}}

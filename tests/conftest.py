@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.db.backends.signals import connection_created
 
@@ -34,6 +35,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 connection_created.connect(scoping.watch)
+
+# No example fails for a busy machine, and every run tries the same ones.
+hypothesis.settings.register_profile(
+    "netra", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("netra")
 
 
 @pytest.fixture(autouse=True)

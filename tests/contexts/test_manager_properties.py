@@ -225,4 +225,4 @@ class ManagerLifeCycle(RuleBasedStateMachine):
 class TestManagerLifeCycle(ManagerLifeCycle.TestCase):
     """The machine as a test."""
 
-    settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+    settings = settings(max_examples=60, stateful_step_count=40)

@@ -47,7 +47,7 @@ def test_the_price_list_has_plain_and_tiered_models():
     assert len(TIERED) > 20
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(usage=usages())
 def test_prices_are_exactly_those_of_calc_price(usage):
     provider, model, input_tokens, cached, output_tokens, is_batch = usage

@@ -113,7 +113,7 @@ HASHED = st.lists(st.integers(0, 12), max_size=6, unique=True).flatmap(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(requests=st.lists(HASHED, min_size=1, max_size=12))
 def test_the_ideal_cache_equals_a_walk_through_the_log(open_log, dataset_id, priced_at, requests):
     session = open_log(mooncake(*requests), assumed_model="gpt-4o")

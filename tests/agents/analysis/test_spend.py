@@ -63,7 +63,7 @@ REQUESTS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(requests=REQUESTS)
 def test_the_total_is_the_sum_of_calc_price_over_all_requests(open_log, dataset_id, priced_at, requests):
     rows = ["model,input_tokens,cached_tokens,output_tokens,is_batch"]

@@ -16,7 +16,7 @@ MODEL = st.one_of(st.just(""), st.text(alphabet='gpt-4o ",;\n\té', min_size=1, 
 ROWS = st.lists(st.tuples(COUNT, COUNT, MODEL), min_size=1, max_size=30)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=ROWS, separator=st.sampled_from(",;\t|"), line_end=st.sampled_from(["\n", "\r\n"]))
 def test_any_small_csv_is_imported_to_its_exact_totals(rows, separator, line_end):
     text = io.StringIO()

@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
-_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool] = WeakKeyDictionary()
+_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Pool]] = WeakKeyDictionary()
 
 
 async def async_pool() -> Pool:
@@ -26,30 +26,34 @@ async def async_pool() -> Pool:
     A wait of more than 10 s for a connection raises `psycopg_pool.PoolTimeout`.
     """
     loop = asyncio.get_running_loop()
-    pool = _pools.get(loop)
-    if pool is None:
-        parameters = connection.get_connection_params()
-        for name in ("cursor_factory", "context"):
-            parameters.pop(name, None)
-        pool = AsyncConnectionPool(
-            kwargs={**parameters, "autocommit": True},
-            min_size=1,
-            max_size=settings.ASYNC_POOL_SIZE,
-            timeout=10,
-            open=False,
-            name=f"netra-async-{id(loop)}",
-        )
-        _pools[loop] = pool
+    opening = _pools.get(loop)
+    if opening is None:
         # Its workers outlive whatever context is current now, and must not keep it.
-        await asyncio.create_task(pool.open(), context=Context())
-    return pool
+        opening = _pools[loop] = loop.create_task(_open_pool(), name="open-pool", context=Context())
+    return opening.result() if opening.done() else await asyncio.shield(opening)
 
 
 async def close_async_pool() -> None:
     """Close the running loop's pool, if it was opened."""
-    pool = _pools.pop(asyncio.get_running_loop(), None)
-    if pool is not None:
-        await pool.close()
+    opening = _pools.pop(asyncio.get_running_loop(), None)
+    if opening is not None:
+        await (await opening).close()
+
+
+async def _open_pool() -> Pool:
+    parameters = connection.get_connection_params()
+    for name in ("cursor_factory", "context"):
+        parameters.pop(name, None)
+    pool: Pool = AsyncConnectionPool(
+        kwargs={**parameters, "autocommit": True},
+        min_size=1,
+        max_size=settings.ASYNC_POOL_SIZE,
+        timeout=10,
+        open=False,
+        name=f"netra-async-{id(asyncio.get_running_loop())}",
+    )
+    await pool.open()
+    return pool
 
 
 async def call_in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,5 +1,6 @@
 """Many sessions on few connections: all finish, none leaks, and too long a wait has a name."""
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +11,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from agents.models import Thread
 from agents.threads import create_thread
+from contexts.database import async_pool, close_async_pool
 from contexts.exceptions import UnavailableError
 from contexts.factory import UserContextFactory, managed_user_context
 from contexts.scope import scope
@@ -93,3 +95,14 @@ def _take_all(pool: ConnectionPool) -> list[psycopg.Connection]:
             taken.append(pool.getconn())
         except PoolTimeout:
             return taken
+
+
+async def test_parallel_first_users_of_the_asynchronous_pool_find_it_open():
+    async def use() -> int:
+        pool = await async_pool()
+        async with pool.connection() as pooled:
+            await pooled.execute("SELECT 1")
+        return id(pool)
+
+    assert len(set(await asyncio.gather(*(use() for _ in range(5))))) == 1
+    await close_async_pool()

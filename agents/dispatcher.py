@@ -105,6 +105,7 @@ class UnifiedToolDispatcher:
         try:
             await self._log.append("tool_executing", agent_name=agent_name, data=call.data)
             result = (await self._run(tool_name, params, context)).model_dump(mode="json")
+            await self._allow_what_the_data_hold(result)
             self._log.check(result)
             outcome = {"ok": True, "result": result}
         except FencedError:
@@ -126,6 +127,13 @@ class UnifiedToolDispatcher:
             Evidence(agent_name=agent_name, tool_name=tool_name, params=params, result=result)
         )
         return result
+
+    async def _allow_what_the_data_hold(self, result: dict[str, Any]) -> None:
+        """Let the run speak of ids that stand in the user's own data, so that nobody stops it by one."""
+        manager = self._log.manager
+        if manager.detects and (found := manager.guard.foreign_identifiers(self._context, result)):
+            for identifier in await call_in_thread(self._sessions.mentioned, found):
+                manager.guard.allow(self._context, str(identifier))
 
     async def _report(self, call: "_Call", outcome: dict[str, Any]) -> None:
         """Tell the user and the audit how a call ended, both at once."""

@@ -123,7 +123,11 @@ class UserExecutionEngine:
             await self._log.append("run_resumed", agent_name=FIRST_AGENT, data={"attempt": self._log.attempt})
         else:
             await self._log.append(
-                "agent_started", agent_name=FIRST_AGENT, data={"agents": list(self._registry.names)}
+                "agent_started",
+                agent_name=FIRST_AGENT,
+                data={
+                    "agents": [name for name in self._registry.names if self.context.preferences.allows(name)]
+                },
             )
         triage = await self._triage(state)
         state.triage = triage

@@ -30,6 +30,12 @@ class RunExecutor:
         """Make contexts with `contexts` and engines with `engines`."""
         self._contexts = contexts
         self._engines = engines
+        self._run_ids: set[str] = set()
+
+    @property
+    def run_ids(self) -> frozenset[str]:
+        """Return the ids of the runs that were taken on here and have not ended."""
+        return frozenset(self._run_ids)
 
     async def execute(
         self,
@@ -48,6 +54,7 @@ class RunExecutor:
         Raises:
             RunHandedBackError: when the process is stopping.
         """
+        self._run_ids.add(str(run_id))
         try:
             async with self._engines.user_place(user_id, concurrent_runs=concurrent_runs):
                 begun = await call_in_thread(
@@ -69,6 +76,8 @@ class RunExecutor:
             )
             if isinstance(ended, EndedRun) and ended.event is not None:
                 await publish_events([ended.event])
+        finally:
+            self._run_ids.discard(str(run_id))
 
     async def _carry_out(
         self, begun: BegunRun, concurrent_runs: int, is_stopping: Callable[[], bool]

@@ -62,7 +62,8 @@ def lock_thread(context: UserExecutionContext, thread_id: UUID) -> Thread:
     Raises:
         NotFoundError: when it does not exist or is someone else's.
     """
-    thread = threads_of(context).select_for_update().filter(id=thread_id).first()
+    # Rows that refer to it may be written meanwhile: a run that ends waits for no run that begins.
+    thread = threads_of(context).select_for_update(no_key=True).filter(id=thread_id).first()
     if thread is None:
         raise NotFoundError("There is no such conversation.")
     return thread

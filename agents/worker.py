@@ -49,7 +49,7 @@ async def run_worker(*, concurrency: int | None = None, handle_signals: bool = F
     app = django_app.with_connector(django_app.connector.get_worker_connector())  # type: ignore[attr-defined]
     async with app.open_async():
         rescue = asyncio.create_task(
-            _rescue_what_was_lost(app, every=stalled_after / 4), name="rescue-stalled"
+            _rescue_what_was_lost(app, executor, every=stalled_after / 4), name="rescue-stalled"
         )
         sweeping = asyncio.create_task(sweep_contexts(), name="sweep-contexts")
         idling = asyncio.create_task(engines.close_idle_engines(), name="close-idle-engines")
@@ -86,12 +86,15 @@ def _warm_up() -> None:
     warm_up_charts()
 
 
-async def _rescue_what_was_lost(app: App, *, every: float) -> None:
+async def _rescue_what_was_lost(app: App, executor: RunExecutor, *, every: float) -> None:
     while True:
         try:
             for job in await app.job_manager.get_stalled_jobs(
                 queue=QUEUE, seconds_since_heartbeat=settings.STALLED_AFTER_SECONDS
             ):
+                if job.task_kwargs.get("run_id") in executor.run_ids:
+                    # This process stood still itself, as a laptop does that was closed; its runs go on.
+                    continue
                 logger.warning("Job %s was lost by its worker and is queued again", job.id)
                 await app.job_manager.retry_job(job)
         except ConnectorException:

@@ -33,22 +33,28 @@ def find_owned(value: Any, is_foreign: Callable[[Any], bool], *, path: str) -> t
     return next(((place, found) for place, found in walk(value, path) if is_foreign(found)), None)
 
 
-def walk(value: Any, path: str, *, nesting: int = 0) -> Iterator[tuple[str, Any]]:
-    """Yield each object that plain containers in `value` reach, with the path to it.
+def walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield each object that plain containers in `value` reach, once, with a path to it.
 
     Ends at 51 levels; `contexts.frozen.freeze` refuses what is nested deeper.
     """
-    if type(value) in PLAIN_VALUES:
-        return
-    yield path, value
-    if nesting > MAX_NESTING:
-        return
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from walk(item, f"{path}[{label(key)}]", nesting=nesting + 1)
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        for number, item in enumerate(value):
-            yield from walk(item, f"{path}[{number}]", nesting=nesting + 1)
+    seen: dict[int, Any] = {}  # keeps what it has seen, so that no id is another's
+    waiting = [(value, path, 0)]
+    while waiting:
+        thing, place, nesting = waiting.pop()
+        if type(thing) in PLAIN_VALUES or id(thing) in seen:
+            continue
+        seen[id(thing)] = thing
+        yield place, thing
+        if nesting > MAX_NESTING:
+            continue
+        if isinstance(thing, Mapping):
+            items = [(item, f"{place}[{label(key)}]", nesting + 1) for key, item in thing.items()]
+        elif isinstance(thing, (list, tuple, set, frozenset)):
+            items = [(item, f"{place}[{number}]", nesting + 1) for number, item in enumerate(thing)]
+        else:
+            continue
+        waiting.extend(reversed(items))
 
 
 def _is_another(stated: object, owner: UUID) -> bool:

@@ -21,32 +21,44 @@ PLAIN_VALUES = frozenset(
 )
 
 
-def freeze(value: Any, *, nesting: int = 0) -> Any:
+def freeze(value: Any) -> Any:
     """Return an immutable deep copy of plain data: mappings with string keys, sequences, sets, values.
 
     Raises:
         TypeError: for an object whose immutability cannot be established.
         InvalidContextError: when it is nested deeper than 50 levels, or contains itself.
     """
+    return value if type(value) in PLAIN_VALUES else _freeze(value, 0, {})
+
+
+def _freeze(value: Any, nesting: int, known: dict[int, tuple[Any, Any]]) -> Any:
+    """Freeze `value`; what it holds several times is frozen once, and kept in `known` with its copy."""
     if type(value) in PLAIN_VALUES or isinstance(value, Enum):
         return value
     if nesting > MAX_NESTING:
         raise InvalidContextError(f"The data of a context nest at most {MAX_NESTING} deep.")
+    if id(value) in known:
+        return known[id(value)][1]
+    frozen: Any
     if isinstance(value, Mapping):
-        if not value:
-            return EMPTY
-        return MappingProxyType({_key(key): freeze(item, nesting=nesting + 1) for key, item in value.items()})
-    if isinstance(value, (list, tuple)):
-        return tuple(freeze(item, nesting=nesting + 1) for item in value)
-    if isinstance(value, (set, frozenset)):
-        return frozenset(freeze(item, nesting=nesting + 1) for item in value)
-    if isinstance(value, str):  # of a subclass, as the next two: its plain value
+        frozen = EMPTY
+        if value:
+            items = {_key(key): _freeze(item, nesting + 1, known) for key, item in value.items()}
+            frozen = MappingProxyType(items)
+    elif isinstance(value, (list, tuple)):
+        frozen = tuple([_freeze(item, nesting + 1, known) for item in value])
+    elif isinstance(value, (set, frozenset)):
+        frozen = frozenset([_freeze(item, nesting + 1, known) for item in value])
+    elif isinstance(value, str):  # of a subclass, as the next two: its plain value
         return str.__str__(value)
-    if isinstance(value, int):
+    elif isinstance(value, int):
         return int.__pos__(value)
-    if isinstance(value, float):
+    elif isinstance(value, float):
         return float.__pos__(value)
-    raise TypeError(f"A context takes plain data only, not {type(value).__name__}.")
+    else:
+        raise TypeError(f"A context takes plain data only, not {type(value).__name__}.")
+    known[id(value)] = (value, frozen)
+    return frozen
 
 
 def thaw(value: Any) -> Any:

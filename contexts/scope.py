@@ -142,7 +142,8 @@ def claims_of(connection: BaseDatabaseWrapper) -> Claims | None:
 @contextmanager
 def _open(claims: Claims, *, outermost: bool = False) -> Iterator[None]:
     connection = connections[DEFAULT_DB_ALIAS]
-    outer = claims_of(connection)
+    # Outside of a transaction nothing said before holds any more.
+    outer = claims_of(connection) if connection.in_atomic_block else None
     if claims == outer and not outermost:
         yield
         return

@@ -18,6 +18,9 @@ BAD_ROW = "netra-bad-row: "
 TOKENS_PER_REQUEST_LIMIT = 10**9
 """More tokens than this in one request are refused as a mistake; the longest context windows hold 10**7."""
 
+NAME_LIMIT = 200
+"""Characters of a model's, provider's or project's name that are kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class CanonicalColumn:
@@ -79,15 +82,15 @@ def canonical_sql(raw_sql: str, *, time_is_relative: bool) -> str:
         CASE WHEN problem IS NULL THEN row_number
              ELSE CAST(error('{BAD_ROW}' || row_number || '|' || problem) AS BIGINT) END AS row_number,
         {time} AS requested_at,
-        {_text("model")} AS model,
-        {_text("provider")} AS provider,
+        {_name("model")} AS model,
+        {_name("provider")} AS provider,
         CAST(coalesce(requests_number, 1) AS BIGINT) AS requests,
         CAST(input_number AS BIGINT) AS input_tokens,
         CAST(coalesce(cached_number, 0) AS BIGINT) AS cached_input_tokens,
         CAST(output_number AS BIGINT) AS output_tokens,
         cost_number AS recorded_cost_usd,
         coalesce(lower(trim(is_batch)) IN ('true', 't', 'yes', '1', 'batch'), false) AS is_batch,
-        {_text("project")} AS project,
+        {_name("project")} AS project,
         CASE WHEN prefix_hashes IS NULL THEN NULL
              WHEN list_count(TRY_CAST(prefix_hashes AS BIGINT[])) = len(TRY_CAST(prefix_hashes AS BIGINT[]))
              THEN TRY_CAST(prefix_hashes AS BIGINT[])
@@ -99,6 +102,10 @@ def canonical_sql(raw_sql: str, *, time_is_relative: bool) -> str:
 
 def _text(name: str) -> str:
     return f"nullif(trim({name}), '')"
+
+
+def _name(name: str) -> str:
+    return f"left({_text(name)}, {NAME_LIMIT})"
 
 
 def _number(name: str) -> str:

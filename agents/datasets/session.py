@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from uuid import UUID
 
 import duckdb
 
@@ -207,6 +208,23 @@ class AnalysisSession:
                 return self._connection.execute(sql, parameters).fetchall()
             except (duckdb.InterruptException, duckdb.OutOfMemoryException) as error:
                 raise _tool_error(error) from error
+
+    def mentions(self, identifier: UUID) -> bool:
+        """Tell whether a text of the open datasets holds an identifier, with dashes or without.
+
+        Raises:
+            ToolError: It was interrupted, or needs too much memory.
+
+        """
+        texts = "concat_ws('|', model, provider, project)"
+        return any(
+            self.fetch(
+                f"SELECT 1 FROM {quote_name(table)}"
+                f" WHERE contains(replace(lower({texts}), '-', ''), ?) LIMIT 1",
+                [identifier.hex],
+            )
+            for table in self._tables.values()
+        )
 
     def interrupt(self) -> None:
         """Stop the query that runs now, from any thread; its caller gets a `ToolError`."""

@@ -75,7 +75,7 @@ class Run(models.Model):
                 name="run_usage_is_not_negative",
             ),
             models.UniqueConstraint(
-                fields=("user", "idempotency_key"),
+                fields=("tenant", "user", "idempotency_key"),
                 name="run_idempotency_key_is_unique",
                 condition=models.Q(idempotency_key__isnull=False),
             ),

@@ -1,10 +1,11 @@
 """The datasets that one run has open for analysis."""
 
 import threading
+from collections.abc import Collection
 from uuid import UUID
 
 from agents.datasets.session import AnalysisSession, DatasetSource
-from agents.selectors import dataset_of
+from agents.selectors import dataset_of, datasets_of
 from contexts.context import UserExecutionContext
 from contexts.exceptions import ContextClosedError, NotFoundError
 from contexts.scope import scope
@@ -39,6 +40,22 @@ class AnalysisSessions:
             if session is None:
                 session = self._sessions[identifier] = self._load(identifier)
             return session
+
+    def mentioned(self, identifiers: Collection[UUID]) -> set[UUID]:
+        """Return those identifiers that stand in data the user may read: names of datasets, open logs.
+
+        Whoever put them there, reading them there is no leak.
+        """
+        with scope(self._context):
+            rows = datasets_of(self._context).values_list("name", "filename", "notes")
+            names = "\n".join(str(part) for row in rows for part in row).lower().replace("-", "")
+        with self._lock:
+            sessions = list(self._sessions.values())
+        return {
+            identifier
+            for identifier in identifiers
+            if identifier.hex in names or any(session.mentions(identifier) for session in sessions)
+        }
 
     def interrupt(self) -> None:
         """Stop whatever query is running."""

@@ -20,7 +20,7 @@ def staff_in_system_scope(get_response: GetResponse) -> GetResponse:
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         user = request.user
-        is_page = request.path.startswith(reverse("admin:index"))
+        is_page = request.path.startswith(reverse("admin:index")) and request.path != reverse("admin:jsi18n")
         if not (is_page and isinstance(user, User) and user.is_active and user.is_staff):
             return get_response(request)
         with system_scope(f"admin {request.method} {request.path}", actor=user):

@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -112,14 +113,26 @@ class OutgoingGuard:
             ContextIsolationError: when they do.
             RecursionError: when the data contain themselves.
         """
+        for owner, found in self._foreign_in(context, payload):
+            self._refuse(context, payload, owner, found)
+
+    def foreign_identifiers(self, context: UserExecutionContext, payload: Any) -> set[UUID]:
+        """Return the identifiers of somebody else that `check` would refuse, and report nothing."""
+        found = [found for _, found in self._foreign_in(context, payload) if isinstance(found, UUID)]
+        if not found:
+            return set()
+        allowed = self._allowed_of(context).lower()
+        return {identifier for identifier in found if identifier.hex not in allowed}
+
+    def _foreign_in(self, context: UserExecutionContext, payload: Any) -> Iterator[tuple[Owner, UUID | str]]:
         text = "\n".join([text for text in texts_of(payload) if len(text) >= MIN_CANARY])
         for identifier in identifiers_in(text):
             owner = self._owner_of(identifier)
             if owner is not None and not owner.shares_with(context):
-                self._refuse(context, payload, owner, UUID(int=identifier))
+                yield owner, UUID(int=identifier)
         for canary, owner in self._canaries:
             if canary in text and not owner.shares_with(context):
-                self._refuse(context, payload, owner, canary)
+                yield owner, canary
 
     def _owner_of(self, identifier: int) -> Owner | None:
         owner = self._owners.get(identifier)

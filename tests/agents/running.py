@@ -162,10 +162,10 @@ def _has_called(messages: Any) -> bool:
     return any(part.part_kind == "tool-return" for message in messages for part in message.parts)
 
 
-def upload(user: User, folder: Path) -> str:
+def upload(user: User, folder: Path, *, model: str = "gpt-4o") -> str:
     """Store a small log as the user's and return its id."""
     file = folder / "log.csv"
-    file.write_text(LOG)
+    file.write_text(LOG.replace("gpt-4o", model))
     with managed_user_context(UserContextFactory().for_request(user.id)) as context:
         dataset = store_dataset(
             context, file=file, filename="log.csv", name="", assume_model=None, now=datetime.now(UTC)

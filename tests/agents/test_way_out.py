@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from agents import tools
-from agents.models import Message, Run
+from agents.models import Dataset, Message, Run
 from agents.tools.datasets import NoParameters
 from agents.tools.definition import Tool
 from contexts.database import call_in_thread
@@ -261,3 +261,30 @@ async def test_an_honest_load_raises_nothing(cast, recorder, tmp_path):
     assert get_context_manager().metrics().breaches == breaches
     assert engines.metrics().created == engines.metrics().cleaned == 20
     assert len(get_context_manager()) == 0
+
+
+async def test_an_id_that_a_colleague_put_into_data_stops_nobody(cast, recorder, tmp_path):
+    bobs_run = await call_in_thread(ask, cast.bob, "hello")
+    await execute(bobs_run)
+    planted = await call_in_thread(upload, cast.bob, tmp_path)
+    await call_in_thread(Dataset.objects.filter(id=planted).update, name=f"Costs {bobs_run}")
+    run_id = await call_in_thread(ask, cast.alice, "hello")
+    await execute(run_id)
+    assert (await call_in_thread(stored_events, run_id))[-1].type == "agent_completed"
+    await flush_incidents()
+    assert not await call_in_thread(SecurityIncident.objects.exists)
+
+
+@pytest.mark.parametrize("form", [str, lambda run_id: run_id.hex.upper()])
+async def test_an_id_inside_a_log_stops_nobody(cast, recorder, tmp_path, form):
+    bobs_run = await call_in_thread(ask, cast.bob, "hello")
+    await execute(bobs_run)
+    await call_in_thread(upload, cast.bob, tmp_path, model=form(bobs_run))
+    run_id = await call_in_thread(ask, cast.alice)
+    await execute(run_id)
+    events = await call_in_thread(stored_events, run_id)
+    completed = [event.data for event in events if event.type == "tool_completed"]
+    assert form(bobs_run) in json.dumps(completed)
+    assert events[-1].type == "agent_completed"
+    await flush_incidents()
+    assert not await call_in_thread(SecurityIncident.objects.exists)

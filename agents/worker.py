@@ -89,14 +89,24 @@ def _warm_up() -> None:
 async def _rescue_what_was_lost(app: App, executor: RunExecutor, *, every: float) -> None:
     while True:
         try:
-            for job in await app.job_manager.get_stalled_jobs(
-                queue=QUEUE, seconds_since_heartbeat=settings.STALLED_AFTER_SECONDS
-            ):
-                if job.task_kwargs.get("run_id") in executor.run_ids:
-                    # This process stood still itself, as a laptop does that was closed; its runs go on.
-                    continue
-                logger.warning("Job %s was lost by its worker and is queued again", job.id)
-                await app.job_manager.retry_job(job)
+            await rescue_lost_jobs(app, executor)
         except ConnectorException:
             logger.exception("The search for stalled jobs failed; it is tried again")
         await asyncio.sleep(every)
+
+
+async def rescue_lost_jobs(app: App, executor: RunExecutor) -> int:
+    """Queue the jobs again whose workers send no heartbeats any more; return how many.
+
+    Those that `executor` is carrying out are none of them: it was this process that stood still, as on a
+    laptop that was closed.
+    """
+    rescued = 0
+    for job in await app.job_manager.get_stalled_jobs(
+        queue=QUEUE, seconds_since_heartbeat=settings.STALLED_AFTER_SECONDS
+    ):
+        if job.task_kwargs.get("run_id") not in executor.run_ids:
+            logger.warning("Job %s was lost by its worker and is queued again", job.id)
+            await app.job_manager.retry_job(job)
+            rescued += 1
+    return rescued

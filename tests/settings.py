@@ -33,6 +33,6 @@ from netra_site.settings import DATABASES  # noqa: E402
 
 # Tests prepare and check the rows of every tenant; what the project's own code does outside of a scope
 # is found out by tests/scoping.py. Processes that tests start have no such default.
-DATABASES["default"]["OPTIONS"]["options"] = "-c netra.scope=system"
+DATABASES["default"]["OPTIONS"]["options"] = "-c netra.scope=system -c netra.audit_truncation=on"
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -43,10 +43,15 @@ class SecurityIncidentAdmin(SuperuserOnlyMixin, ModelAdmin):
         """Refuse."""
         return False
 
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """Return a form that asks for the note."""
+        form = super().get_form(request, obj, change, **kwargs)
+        if "resolution" in form.base_fields:
+            form.base_fields["resolution"].required = True
+        return form
+
     def save_model(self, request: HttpRequest, obj: SecurityIncident, form: Any, change: bool) -> None:
-        """Resolve the incident if a note was written, else leave it open."""
-        if not obj.resolution:
-            return
+        """Resolve the incident with the note."""
         assert isinstance(request.user, User)
         try:
             resolve_incident(obj.id, by=request.user, note=obj.resolution, now=timezone.now())

@@ -274,7 +274,11 @@ class Migration(migrations.Migration):
                 ("resolved_at", models.DateTimeField(editable=False, null=True)),
                 (
                     "resolution",
-                    models.TextField(blank=True, default="", help_text="What was found out and done."),
+                    models.TextField(
+                        blank=True,
+                        default="",
+                        help_text="What was found out and done; resolves the incident.",
+                    ),
                 ),
                 (
                     "resolved_by",

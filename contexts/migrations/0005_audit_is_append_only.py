@@ -84,6 +84,10 @@ BEGIN
     IF TG_OP = 'DELETE' AND current_setting('netra.audit_retention', true) = 'on' THEN
         RETURN OLD;
     END IF;
+    -- Tests empty every table between them.
+    IF TG_OP = 'TRUNCATE' AND current_setting('netra.audit_truncation', true) = 'on' THEN
+        RETURN NULL;
+    END IF;
     RAISE EXCEPTION 'The audit is append-only: % of % is refused.', TG_OP, TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation';
 END $$
@@ -116,6 +120,13 @@ FUNCTIONS = {
 # A direct statement comes with no trigger around it; what seals an entry runs within one.
 DIRECT = "FOR EACH ROW WHEN (pg_trigger_depth() = 0)"
 TRIGGERS = {
+    **{
+        ("audit_keep_all", table): (
+            "CREATE TRIGGER {} BEFORE TRUNCATE ON {} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION netra_refuse_audit_change()"
+        )
+        for table in ("contexts_auditentry", "contexts_auditlink", "contexts_auditchain")
+    },
     ("audit_note_entry", "contexts_auditentry"): (
         "CREATE TRIGGER {} BEFORE INSERT ON {} FOR EACH ROW EXECUTE FUNCTION netra_note_audit_entry()"
     ),

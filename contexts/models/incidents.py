@@ -39,7 +39,9 @@ class SecurityIncident(models.Model):
     resolved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
-    resolution = models.TextField(blank=True, default="", help_text="What was found out and done.")
+    resolution = models.TextField(
+        blank=True, default="", help_text="What was found out and done; resolves the incident."
+    )
 
     class Meta:
         ordering = ("-created_at", "-id")

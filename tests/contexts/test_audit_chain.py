@@ -234,6 +234,20 @@ def test_the_database_refuses_to_change_what_was_written(statement: str):
     assert verified(ACME).verified == 1
 
 
+def truncate_as_in_production(table: str) -> None:
+    with transaction.atomic():
+        execute("SELECT set_config('netra.audit_truncation', 'off', true)")  # the tests' own default is on
+        execute(f"TRUNCATE {table}")
+
+
+@pytest.mark.parametrize("table", ["contexts_auditentry", "contexts_auditlink", "contexts_auditchain"])
+def test_no_table_of_the_audit_can_be_emptied(table: str):
+    fill(ACME, 1)
+    with pytest.raises(IntegrityError, match="append-only"):
+        truncate_as_in_production(table)
+    assert verified(ACME).verified == 1
+
+
 def test_a_user_reaches_no_entry_to_change():
     alice = make_cast().alice
     with managed_user_context(UserContextFactory().for_request(alice.id)) as context:

@@ -34,6 +34,7 @@ EXEMPT = {
     "contexts_user": "signing in",
 }
 OPERATORS_ONLY = {"contexts_auditchain", "contexts_auditlink", "contexts_securityincident"}
+TENANTS_OWN = {"agents_dataset", "contexts_membership"}
 USERS_OWN = {"contexts_socketticket", "token_blacklist_outstandingtoken"}
 
 # Every table with a column that names a user or tenant, or a foreign key to a table that is owned.
@@ -178,7 +179,7 @@ def test_in_a_scope_only_the_users_own_rows_are_seen(raw, cast, name):
                 foreign, own = count(raw, table, "id <> %s", tenant_id), count(raw, table)
             case _ if table in USERS_OWN:
                 foreign, own = count(raw, table, "user_id <> %s", user.id), count(raw, table)
-            case "contexts_membership" | "agents_dataset":
+            case _ if table in TENANTS_OWN:
                 foreign, own = count(raw, table, "tenant_id <> %s", tenant_id), count(raw, table)
             case _:
                 foreign = count(raw, table, "tenant_id <> %s OR user_id <> %s", tenant_id, user.id)

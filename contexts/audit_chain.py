@@ -40,6 +40,12 @@ SELECT min(entry.id) FROM contexts_auditentry entry
 WHERE entry.tenant_id IS NOT DISTINCT FROM %s AND NOT EXISTS (
     SELECT FROM contexts_auditlink link WHERE link.entry_id = entry.id AND link.chain_id = %s)
 """
+_PRUNING_IS_TOLD = """
+SELECT EXISTS (
+    SELECT FROM contexts_auditentry
+    WHERE tenant_id IS NOT DISTINCT FROM %s AND action = 'audit_pruned'
+      AND details->>'up_to' = %s AND details->>'head' = %s)
+"""
 _ROWS_AT_ONCE = 2_000
 
 
@@ -54,6 +60,7 @@ class Fault(StrEnum):
     HEAD_DIFFERS = "head_differs"
     HEAD_MISSING = "head_missing"
     NOTED_DIFFERS = "noted_differs"
+    PRUNED_SILENTLY = "pruned_silently"
 
     @property
     def text(self) -> str:
@@ -69,6 +76,7 @@ _TEXTS = {
     Fault.NUMBER_GAP: "the link and its entry were deleted",
     Fault.HEAD_DIFFERS: "the chain's head does not match its links",
     Fault.HEAD_MISSING: "the chain's head was deleted",
+    Fault.PRUNED_SILENTLY: "the oldest entries up to here were deleted, and no entry says so",
     Fault.NOTED_DIFFERS: "the chain does not lead through the hash that was noted: it was made anew",
 }
 
@@ -163,6 +171,8 @@ def _verify(chain_id: UUID, rows: Iterator[_Row], noted: ChainPlace | None) -> C
         return report(BrokenLink(Fault.HEAD_DIFFERS, 0))
     if noted and noted.number == number and noted.hash != head:
         return report(BrokenLink(Fault.NOTED_DIFFERS, number))
+    if number and not _is_pruning_told(chain_id, number, head):
+        return report(BrokenLink(Fault.PRUNED_SILENTLY, number))
     row: _Row | None = first if first.number is not None else None
     while row is not None:
         if row.number != number + 1:
@@ -182,6 +192,13 @@ def _verify(chain_id: UUID, rows: Iterator[_Row], noted: ChainPlace | None) -> C
     if noted and noted.number > number:
         return report(BrokenLink(Fault.NOTED_DIFFERS, noted.number))
     return report(None)
+
+
+def _is_pruning_told(chain_id: UUID, number: int, head: bytes) -> bool:
+    tenant_id = None if chain_id == INSTALLATION else chain_id
+    with connection.cursor() as cursor:
+        cursor.execute(_PRUNING_IS_TOLD, [tenant_id, str(number), head.hex()])
+        return bool(cursor.fetchone()[0])
 
 
 def _gap(chain_id: UUID, number: int) -> BrokenLink:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import transaction
 
 from contexts import audit_retention
 from contexts.audit_chain import INSTALLATION, BrokenLink, Fault
@@ -211,7 +212,7 @@ def test_a_head_noted_before_pruning_still_holds(acme: UUID, tmp_path: Path):
     with triggers_off():
         execute("UPDATE contexts_auditchain SET pruned_head = '\\x01' WHERE id = %s", acme)
     assert found("--noted", str(noted))["acme"]["fault"] == "noted_differs"
-    assert broken(acme) == BrokenLink(Fault.ENTRY_CHANGED, 8, AuditLink.objects.get(number=8).entry_id)
+    assert broken(acme) == BrokenLink(Fault.PRUNED_SILENTLY, 7)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"chains": [1]}', '{"chains": [{"chain": "x"}]}', None])
@@ -227,3 +228,15 @@ def test_verify_refuses_what_is_no_note(acme: UUID, tmp_path: Path, content: str
 def test_verify_refuses_an_unknown_tenant(acme: UUID):
     with pytest.raises(CommandError, match="'nobody'"):
         run("verify_audit", "--tenant", "nobody")
+
+
+def test_deleting_as_retention_does_without_saying_so_is_named(acme: UUID):
+    third = AuditLink.objects.get(chain_id=acme, number=3)
+    gone = list(AuditLink.objects.filter(chain_id=acme, number__lte=3).values_list("entry_id", flat=True))
+    with transaction.atomic():
+        execute("SELECT set_config('netra.audit_retention', 'on', true)")
+        execute(f"DELETE FROM contexts_auditlink WHERE entry_id IN {tuple(gone)}")
+        execute(f"DELETE FROM contexts_auditentry WHERE id IN {tuple(gone)}")
+        seal = bytes(third.hash).hex()
+        execute(f"UPDATE contexts_auditchain SET pruned = 3, pruned_head = '\\x{seal}' WHERE id = '{acme}'")
+    assert broken(acme) == BrokenLink(Fault.PRUNED_SILENTLY, 3)

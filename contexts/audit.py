@@ -10,7 +10,7 @@ from contexts.audit_details import audit_details
 from contexts.context import UserExecutionContext
 from contexts.exceptions import UnavailableError
 from contexts.models import AuditEntry
-from contexts.scope import async_system_connection
+from contexts.scope import async_scope
 
 _APPEND = """
 INSERT INTO contexts_auditentry (tenant_id, user_id, action, context_id, run_id, request_id, details)
@@ -70,7 +70,7 @@ async def append_audit(context: UserExecutionContext, action: str, **details: An
         Jsonb(audit_details(details)),
     )
     try:
-        async with async_system_connection() as connection:
+        async with async_scope("system") as connection:
             await connection.execute(_APPEND, row)
     except OperationalError as error:
         raise UnavailableError("The audit cannot be written now; try again in a moment.") from error

@@ -1,7 +1,7 @@
 """Database access of hot paths: a bounded pool of asynchronous connections per event loop."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -67,3 +67,18 @@ async def call_in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kw
             close_old_connections()
 
     return await sync_to_async(call, thread_sensitive=False)()
+
+
+def call_from_anywhere(
+    function: Callable[P, None], *args: P.args, **kwargs: P.kwargs
+) -> Awaitable[None] | None:
+    """Call a synchronous service from whichever kind of code is running.
+
+    In an event loop it is `call_in_thread`, returned to be awaited; elsewhere it is done on return.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        function(*args, **kwargs)
+        return None
+    return call_in_thread(function, *args, **kwargs)

@@ -1,7 +1,6 @@
 """Making execution contexts from what comes in, and closing them whatever happens."""
 
-import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from contextvars import Token
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -11,7 +10,7 @@ from uuid import UUID
 
 from contexts.audit import record_system_audit
 from contexts.context import UserExecutionContext, current_context
-from contexts.database import call_in_thread
+from contexts.database import call_from_anywhere
 from contexts.exceptions import NetraError
 from contexts.manager import UserContextManager, get_context_manager
 from contexts.records import close_record, open_record
@@ -100,18 +99,8 @@ class UserContextFactory:
         except BaseException:
             self.manager.cleanup_context_sync(context.context_id)
             raise
-        self.manager.on_close(context, partial(_close_record, context))
+        self.manager.on_close(context, partial(call_from_anywhere, close_record, context))
         return context
-
-
-def _close_record(context: UserExecutionContext) -> Coroutine[Any, Any, None] | None:
-    """Close the record from whichever kind of code closes the context."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        close_record(context)
-        return None
-    return call_in_thread(close_record, context)
 
 
 class managed_user_context:  # noqa: N801 - used as a function, in `with` and `async with`

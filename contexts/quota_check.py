@@ -1,16 +1,14 @@
 """Asking for quota on behalf of an open context: set aside until it closes, or refused."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from functools import partial
-from typing import Any
 
 from contexts.audit import record_audit
 from contexts.context import UserExecutionContext
-from contexts.database import call_in_thread
+from contexts.database import call_from_anywhere
 from contexts.exceptions import ContextClosedError, InvalidRequestError, LimitError
 from contexts.quotas import Amount, Reservation, quotas_of, release_quota, reserve_quota
 from contexts.register import CloseCallback
@@ -55,7 +53,7 @@ def enforce_quotas(
             return replace(refused, allowed=False)
         standing = {quota.resource: quota for quota in quotas_of(context, now=now)}
     try:
-        on_close(context, partial(_release_from_anywhere, reservation))
+        on_close(context, partial(call_from_anywhere, _release, reservation))
     except ContextClosedError:
         _release(reservation)
         raise
@@ -81,16 +79,6 @@ def _check(resources: Mapping[str, Amount], *, known: Mapping[str, object]) -> d
 
 def _share_left(quota: QuotaResult) -> Decimal:
     return quota.remaining / quota.limit if quota.limit else Decimal(0)
-
-
-def _release_from_anywhere(reservation: Reservation) -> Coroutine[Any, Any, None] | None:
-    """Give the reservation back from whichever kind of code closes the context."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        _release(reservation)
-        return None
-    return call_in_thread(_release, reservation)
 
 
 def _release(reservation: Reservation) -> None:

@@ -6,7 +6,7 @@ it survives into a pooled connection.
 """
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -126,11 +126,6 @@ async def async_scope(kind: str) -> AsyncIterator[AsyncConnection[Any]]:
             yield connection
     finally:
         await pool.putconn(connection)
-
-
-def async_system_connection() -> AbstractAsyncContextManager[AsyncConnection[Any]]:
-    """Return `async_scope("system")`, for writes of many users at once."""
-    return async_scope("system")
 
 
 def claims_of(connection: BaseDatabaseWrapper) -> Claims | None:

@@ -62,6 +62,7 @@ class ContextView(BoundedView):
     context: UserExecutionContext
     own_scope_methods: ClassVar[frozenset[str]] = frozenset()
     """Methods whose services open scopes themselves: they commit before they publish or delete files."""
+    _is_in_scope = False
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Serve the request; whatever happens, its scope ends and its context is closed afterwards."""
@@ -93,8 +94,6 @@ class ContextView(BoundedView):
         if self._is_in_scope and connection.in_atomic_block:
             transaction.set_rollback(True)
         return super().handle_exception(error)
-
-    _is_in_scope = False
 
     def page(
         self,

@@ -7,14 +7,17 @@ from uuid import UUID
 
 from agents.event_records import last_seq
 from agents.events import Event
+from agents.line import keep_place, lock_line
 from agents.models import Message, Run, RunEvent
 from agents.models.runs import OPEN_STATUSES, RunStatus
 from agents.outcomes import RunOutcome, close_run
 from agents.state import DeepAgentState, Turn
 from agents.tools.datasets import ATTACHED_DATASETS
 from contexts.context import UserExecutionContext
-from contexts.exceptions import NetraError, RunFailedError
+from contexts.exceptions import LimitError, NetraError, RunFailedError
 from contexts.factory import UserContextFactory
+from contexts.quotas import limit_of
+from contexts.resources import Resource
 from contexts.scope import owner_scope
 
 MAX_ATTEMPTS = 3
@@ -40,6 +43,8 @@ class BegunRun:
     last_seq: int
     has_started: bool
     """Whether an earlier attempt has told the user that it started."""
+    concurrent_runs: int
+    """How many runs the user may have at once."""
     state: DeepAgentState
     cut_off_calls: tuple[CutOffCall, ...]
     """Tool calls that an earlier attempt began and never told the end of."""
@@ -47,7 +52,7 @@ class BegunRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedRun:
-    """A run that could not be taken on and was ended; none: it had ended before."""
+    """A run that could not be taken on and was ended; none: it had ended before, or waits in line again."""
 
     event: Event | None
 
@@ -66,6 +71,14 @@ def begin_run(
             if run is None or run.status not in OPEN_STATUSES:
                 return EndedRun(event=None)
             outcome = _reason_to_end(run)
+            if outcome is None:
+                lock_line(tenant_id=tenant_id, user_id=user_id)
+                try:
+                    if not keep_place(run):
+                        Run.objects.filter(id=run.id).update(job_id=None, status=RunStatus.QUEUED)
+                        return EndedRun(event=None)
+                except LimitError as error:
+                    outcome = RunOutcome.failed(error)
             if outcome is None:
                 run.attempt += 1
                 run.status = RunStatus.RUNNING
@@ -98,6 +111,7 @@ def _begun(run: Run, context: UserExecutionContext) -> BegunRun:
         context=context,
         attempt=run.attempt,
         last_seq=last_seq(run.id),
+        concurrent_runs=int(limit_of(context, Resource.CONCURRENT_RUNS)),
         has_started=is_resumed and RunEvent.objects.filter(run_id=run.id, type="agent_started").exists(),
         cut_off_calls=_cut_off_calls(run) if is_resumed else (),
         state=DeepAgentState(

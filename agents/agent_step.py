@@ -1,11 +1,9 @@
 """One agent's turn: its model is run to the end, its thoughts and its text passed on as they come."""
 
-from decimal import Decimal
 from typing import Any
 
 from pydantic_ai import (
     AgentRunResultEvent,
-    ModelResponse,
     PartDeltaEvent,
     PartEndEvent,
     PartStartEvent,
@@ -18,7 +16,6 @@ from pydantic_ai.usage import UsageLimits
 
 from agents.delta_stream import DeltaStream
 from agents.event_log import EventLog
-from agents.outcomes import Usage
 from agents.registry import ContextAgent
 from agents.state import DeepAgentState
 from contexts.exceptions import RunFailedError, UnavailableError
@@ -28,16 +25,27 @@ MAX_THOUGHT_LENGTH = 500
 
 
 class AgentStep:
-    """Runs one agent on the run's state and keeps what it returned and used."""
+    """Runs one agent on the run's state and returns what it came to."""
 
-    def __init__(self, member: ContextAgent, log: EventLog, *, first_step: int) -> None:
-        """Run `member`; its thoughts are numbered from `first_step`."""
+    def __init__(
+        self,
+        member: ContextAgent,
+        log: EventLog,
+        *,
+        first_step: int,
+        notices: list[str],
+        streams_text: bool = True,
+    ) -> None:
+        """Run `member`; its thoughts are numbered from `first_step`, `notices` are told among them.
+
+        With `streams_text` a text that it returns is the answer, and passed on as it is written.
+        """
         self._member = member
         self._log = log
         self._step = first_step
-        self._streams_text = member.specification.output_type is str
+        self._notices = notices
+        self._streams_text = streams_text and member.specification.output_type is str
         self._answer = DeltaStream(log)
-        self.usage = Usage()
 
     @property
     def next_step(self) -> int:
@@ -55,6 +63,7 @@ class AgentStep:
         """Return the agent's typed output.
 
         Raises:
+            QuotaExceededError: when the user's tokens or money do not suffice for another call of its model.
             UnavailableError: when its model does not answer.
             RunFailedError: when its model answers with nothing usable.
             ContextIsolationError, QuarantinedError: when it says or does what reaches another user.
@@ -69,9 +78,10 @@ class AgentStep:
                 async for event in events:
                     if isinstance(event, AgentRunResultEvent):
                         output = event.result.output
-                        self._measure(event.result.new_messages())
                     else:
                         await self._observe(event)
+                    while self._notices:
+                        await self.think(self._notices.pop(0))
         except ModelHTTPError as error:
             raise UnavailableError(f"The model answered with HTTP status {error.status_code}.") from error
         except UserError as error:
@@ -98,21 +108,3 @@ class AgentStep:
                 self._answer.grow(content)
             case PartDeltaEvent(delta=TextPartDelta(content_delta=content)) if self._streams_text:
                 self._answer.grow(content)
-
-    def _measure(self, messages: list[Any]) -> None:
-        if not self._member.is_metered:
-            return
-        for message in messages:
-            if isinstance(message, ModelResponse):
-                self.usage += Usage(
-                    input_tokens=message.usage.input_tokens,
-                    output_tokens=message.usage.output_tokens,
-                    cost_usd=_price(message),
-                )
-
-
-def _price(response: ModelResponse) -> Decimal:
-    try:
-        return Decimal(response.cost().total_price)
-    except LookupError:
-        return Decimal(0)

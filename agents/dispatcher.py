@@ -1,26 +1,29 @@
-"""The one way from an agent to a tool: permission, validation, time-out, ownership, audit, events."""
+"""The one way from an agent to a tool: permission, validation, quota, time-out, ownership, audit, events."""
 
 import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Self
 from uuid import uuid4
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_ai import FunctionToolset, ModelRetry
 from pydantic_ai import Tool as ModelTool
 from pydantic_ai.tools import RunContext
 
+from agents.cpu_budget import CpuBudget
 from agents.event_log import EventLog, FencedError
 from agents.interruption import finish_all
 from agents.state import Evidence
 from agents.tools import TOOLS, Tool, ToolEnvironment
+from agents.tools.definition import Parameters
 from agents.tools.sessions import AnalysisSessions
+from agents.tools.work import ToolWork
 from contexts.audit import append_audit
 from contexts.context import UserExecutionContext
-from contexts.database import call_in_thread
 from contexts.exceptions import (
     ContextClosedError,
     ContextIsolationError,
@@ -30,6 +33,7 @@ from contexts.exceptions import (
     QuarantinedError,
     ToolError,
 )
+from contexts.metering import QuotaMeter
 
 _TOKEN = object()
 _BREACHES = {ContextIsolationError.code, QuarantinedError.code}
@@ -44,6 +48,8 @@ class _Call:
     call_id: str
     agent_name: str
     context: UserExecutionContext
+    work: ToolWork
+    budget: CpuBudget
     started_at: float = field(default_factory=time.perf_counter)
 
     @property
@@ -55,25 +61,33 @@ class _Call:
 class UnifiedToolDispatcher:
     """Runs the tools of one run; made by `for_context`, useless for any other user's context."""
 
-    def __init__(self, token: object, context: UserExecutionContext, log: EventLog) -> None:
+    def __init__(
+        self, token: object, context: UserExecutionContext, log: EventLog, meter: QuotaMeter | None
+    ) -> None:
         """Refuse: use `for_context`."""
         if token is not _TOKEN:
             raise TypeError("Dispatchers are made with UnifiedToolDispatcher.for_context(context, log).")
         self._context = context
         self._log = log
+        self._meter = meter
         self._sessions = AnalysisSessions(context)
         self.evidence: list[Evidence] = []
         """Results so far, in the order in which they came."""
 
     @classmethod
-    def for_context(cls, context: UserExecutionContext, log: EventLog) -> Self:
-        """Return a run's dispatcher; what it opens is closed with `context`."""
-        dispatcher = cls(_TOKEN, context, log)
+    def for_context(
+        cls, context: UserExecutionContext, log: EventLog, *, meter: QuotaMeter | None = None
+    ) -> Self:
+        """Return a run's dispatcher; what it opens is closed with `context`.
+
+        What its tools use is drawn from `meter`; without one it is not counted.
+        """
+        dispatcher = cls(_TOKEN, context, log, meter)
         log.manager.on_close(context, dispatcher.close)
         return dispatcher
 
     def close(self) -> None:
-        """Stop and close every dataset that was opened; may wait for one that is being opened."""
+        """Stop whatever is running, and close what was opened."""
         self._sessions.close()
 
     def toolset(
@@ -100,12 +114,13 @@ class UnifiedToolDispatcher:
             QuarantinedError: when the context was quarantined.
         """
         self._check_owner(context)
-        call = _Call(tool_name, params, call_id or uuid4().hex, agent_name, context)
+        work = ToolWork()
+        budget = CpuBudget(self._meter, work)
+        call = _Call(tool_name, params, call_id or uuid4().hex, agent_name, context, work, budget)
         outcome: dict[str, Any] | None = None
         try:
             await self._log.append("tool_executing", agent_name=agent_name, data=call.data)
-            result = (await self._run(tool_name, params, context)).model_dump(mode="json")
-            await self._allow_what_the_data_hold(result)
+            result = await self._run(call)
             self._log.check(result)
             outcome = {"ok": True, "result": result}
         except FencedError:
@@ -114,26 +129,18 @@ class UnifiedToolDispatcher:
             outcome = {"ok": False, "error": {"code": error.code, "message": error.message}}
             raise
         except asyncio.CancelledError:
-            self._sessions.interrupt()
             outcome = {"ok": False, "error": {"code": "cancelled", "message": "The call was interrupted."}}
             raise
         except Exception:
             outcome = {"ok": False, "error": {"code": "internal", "message": "The tool failed."}}
             raise
         finally:
-            if outcome is not None:
-                await self._report(call, outcome)
+            reports = () if outcome is None else (self._report(call, outcome),)
+            await finish_all(*reports, budget.count())
         self.evidence.append(
             Evidence(agent_name=agent_name, tool_name=tool_name, params=params, result=result)
         )
         return result
-
-    async def _allow_what_the_data_hold(self, result: dict[str, Any]) -> None:
-        """Let the run speak of ids that stand in the user's own data, so that nobody stops it by one."""
-        manager = self._log.manager
-        if manager.detects and (found := manager.guard.foreign_identifiers(self._context, result)):
-            for identifier in await call_in_thread(self._sessions.mentioned, found):
-                manager.guard.allow(self._context, str(identifier))
 
     async def _report(self, call: "_Call", outcome: dict[str, Any]) -> None:
         """Tell the user and the audit how a call ended, both at once."""
@@ -163,28 +170,33 @@ class UnifiedToolDispatcher:
             ),
         )
 
-    async def _run(self, tool_name: str, params: dict[str, Any], context: UserExecutionContext) -> BaseModel:
-        tool = TOOLS.get(tool_name)
-        if tool is None:
-            raise ToolError(f"There is no tool {tool_name!r}.")
-        if context.role not in tool.roles:
-            raise PermissionDeniedError(f"The role {context.role} may not use {tool_name}.")
-        try:
-            parameters = tool.parameters.model_validate(params)
-        except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
-            )
-            raise InvalidRequestError(f"The parameters of {tool_name} are wrong: {problems}") from error
-        environment = ToolEnvironment(context=context, sessions=self._sessions, now=datetime.now(UTC))
+    async def _run(self, call: _Call) -> dict[str, Any]:
+        tool, parameters = _find_tool(call)
+        if tool.needs_cpu:
+            await call.budget.begin()
         try:
             async with asyncio.timeout(tool.timeout_seconds):
-                return await call_in_thread(tool.function, environment, parameters)
+                return await call.budget.run(partial(self._work, call, tool, parameters))
         except TimeoutError:
-            self._sessions.interrupt()
             raise ToolError(
-                f"{tool_name} took longer than {tool.timeout_seconds:.0f} s and was stopped."
+                f"{tool.name} took longer than {tool.timeout_seconds:.0f} s and was stopped."
             ) from None
+
+    def _work(self, call: _Call, tool: Tool, parameters: Parameters) -> dict[str, Any]:
+        """Call the tool in this thread."""
+        environment = ToolEnvironment(
+            context=call.context, sessions=self._sessions, work=call.work, now=datetime.now(UTC)
+        )
+        result = tool.function(environment, parameters).model_dump(mode="json")
+        self._allow_what_the_data_hold(result, call.work)
+        return result
+
+    def _allow_what_the_data_hold(self, result: dict[str, Any], work: ToolWork) -> None:
+        """Let the run speak of ids that stand in the user's own data, so that nobody stops it by one."""
+        manager = self._log.manager
+        if manager.detects and (found := manager.guard.foreign_identifiers(self._context, result)):
+            for identifier in self._sessions.mentioned(found, work):
+                manager.guard.allow(self._context, str(identifier))
 
     def _model_tool(
         self, tool: Tool, context: UserExecutionContext, agent_name: str
@@ -218,3 +230,16 @@ class UnifiedToolDispatcher:
             mine.run_id,
         ):
             raise ContextIsolationError("A tool was called in a context that is not of this run.")
+
+
+def _find_tool(call: _Call) -> tuple[Tool, Parameters]:
+    tool = TOOLS.get(call.tool_name)
+    if tool is None:
+        raise ToolError(f"There is no tool {call.tool_name!r}.")
+    if call.context.role not in tool.roles:
+        raise PermissionDeniedError(f"The role {call.context.role} may not use {tool.name}.")
+    try:
+        return tool, tool.parameters.model_validate(call.params)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise InvalidRequestError(f"The parameters of {tool.name} are wrong: {problems}") from error

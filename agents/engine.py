@@ -11,10 +11,13 @@ from agents.agent_step import AgentStep
 from agents.dispatcher import UnifiedToolDispatcher
 from agents.event_log import EventLog
 from agents.interruption import Interruptible, finish_all
+from agents.llm.budget import MODEL_RESOURCES, ModelBudget
+from agents.llm.offline import offline_model
 from agents.markdown import render_markdown
-from agents.outcomes import RunOutcome, Usage
+from agents.outcomes import RunOutcome
 from agents.registry import AgentRegistry
 from agents.state import ActionPlan, DatasetCard, DeepAgentState, TriageResult
+from agents.usage import Usage
 from contexts.audit import append_audit
 from contexts.context import UserExecutionContext
 from contexts.exceptions import (
@@ -23,6 +26,7 @@ from contexts.exceptions import (
     ContextIsolationError,
     NetraError,
     QuarantinedError,
+    QuotaExceededError,
     RunFailedError,
 )
 from contexts.manager import UserContextManager
@@ -42,6 +46,7 @@ class UserExecutionEngine:
         manager: UserContextManager,
         registry: AgentRegistry,
         models: Mapping[str, Model],
+        budget: ModelBudget,
         log: EventLog,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -50,16 +55,20 @@ class UserExecutionEngine:
         self._manager = manager
         self._registry = registry
         self._models = models
+        self._budget = budget
         self._log = log
         self._clock = clock
         self._idle_since: float | None = clock()
         self._work = Interruptible()
         self._resting = asyncio.Event()
         self._resting.set()
-        self._dispatcher = UnifiedToolDispatcher.for_context(context, log)
+        self._dispatcher = UnifiedToolDispatcher.for_context(context, log, meter=budget.meter)
         self._step = 1
-        self.usage = Usage()
-        """What the models have used so far."""
+
+    @property
+    def usage(self) -> Usage:
+        """Return what the models have used so far."""
+        return self._budget.usage
 
     async def run(self, context: UserExecutionContext, state: DeepAgentState, *, resumed: bool) -> RunOutcome:
         """Answer the question in `state`; every event on the way is committed before it is sent.
@@ -129,13 +138,12 @@ class UserExecutionEngine:
                     "agents": [name for name in self._registry.names if self.context.preferences.allows(name)]
                 },
             )
-        triage = await self._triage(state)
-        state.triage = triage
-        if triage.reply is not None and not triage.next_agents:
-            answer = triage.reply
-            self._log.send_delta(offset=0, text=answer)
-        else:
-            answer = await self._hand_off(state, triage)
+        try:
+            answer = await self._work_out(state)
+        except QuotaExceededError as refusal:
+            if refusal.resource not in MODEL_RESOURCES:
+                raise
+            answer = await self._end_early(state, refusal)
         state.answer = answer
         recommendations = state.actions.recommendations if state.actions else []
         return RunOutcome.completed(
@@ -145,6 +153,28 @@ class UserExecutionEngine:
             usage=self.usage,
             duration_ms=round((time.perf_counter() - started) * 1000),
         )
+
+    async def _work_out(self, state: DeepAgentState) -> str:
+        triage = await self._triage(state)
+        state.triage = triage
+        if triage.reply is not None and not triage.next_agents:
+            self._log.send_delta(offset=0, text=triage.reply)
+            return triage.reply
+        return await self._hand_off(state, triage)
+
+    async def _end_early(self, state: DeepAgentState, refusal: QuotaExceededError) -> str:
+        """Return what can be said without another call of a model: what the tools have found."""
+        notice = f"**This answer ends early.** {refusal.message}"
+        found = next((item for item in reversed(state.evidence) if "dataset_id" in item.params), None)
+        if state.triage is None or found is None:
+            return f"{notice} Nothing was found out until then."
+        # What a model made of the question may mean nothing to the offline reporter.
+        plain = {"dataset_id": found.params["dataset_id"], "entities": {}, "reply": None}
+        state.triage = state.triage.model_copy(update=plain)
+        child = self._make_child(LAST_AGENT)
+        step = self._make_step(LAST_AGENT, child, model=offline_model(LAST_AGENT), streams_text=False)
+        findings = await self._run_step(step, child, state)
+        return f"{notice} This is what was found out until then.\n\n{findings}"
 
     async def _triage(self, state: DeepAgentState) -> TriageResult:
         child = self._make_child(FIRST_AGENT)
@@ -200,16 +230,30 @@ class UserExecutionEngine:
     def _make_child(self, agent_name: str) -> UserExecutionContext:
         return self._manager.create_child(self.context, f"agent.{agent_name}")
 
-    def _make_step(self, name: str, child: UserExecutionContext) -> AgentStep:
-        member = self._registry.create_for_context(name, child, self._dispatcher, model=self._models[name])
-        return AgentStep(member, self._log, first_step=self._step)
+    def _make_step(
+        self,
+        name: str,
+        child: UserExecutionContext,
+        *,
+        model: Model | None = None,
+        streams_text: bool = True,
+    ) -> AgentStep:
+        member = self._registry.create_for_context(
+            name, child, self._dispatcher, model=model or self._models[name]
+        )
+        return AgentStep(
+            member,
+            self._log,
+            first_step=self._step,
+            notices=self._budget.notices,
+            streams_text=streams_text,
+        )
 
     async def _run_step(self, step: AgentStep, child: UserExecutionContext, state: DeepAgentState) -> Any:
         try:
             return await step.run(state)
         finally:
             self._step = step.next_step
-            self.usage += step.usage
             state.evidence = list(self._dispatcher.evidence)
             await self._manager.cleanup_context(child.context_id)
 

@@ -12,11 +12,14 @@ from uuid import UUID
 from agents.engine import UserExecutionEngine
 from agents.engine_metrics import EngineMetrics
 from agents.event_log import EventLog
+from agents.llm.budget import ModelBudget
 from agents.model_breakers import ModelBreakers
 from agents.registry import AgentRegistry
 from contexts.context import UserExecutionContext
 from contexts.exceptions import ConflictError, ContextClosedError, QuotaExceededError, UnavailableError
 from contexts.manager import UserContextManager
+from contexts.metering import QuotaMeter
+from contexts.quota_statements import Reservation
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +56,6 @@ class ExecutionEngineFactory:
         self._active: dict[UUID, UserExecutionEngine] = {}
         self._is_shut_down = False
         self._counts: Counter[str] = Counter()
-        self._places: Counter[UUID] = Counter()
-        self._place_freed = asyncio.Condition()
 
     @property
     def active_engines(self) -> int:
@@ -65,22 +66,6 @@ class ExecutionEngineFactory:
         """Return the counts since the factory was made."""
         names = (name for name in EngineMetrics.__dataclass_fields__ if name != "active")
         return EngineMetrics(active=len(self._active), **{name: self._counts[name] for name in names})
-
-    @asynccontextmanager
-    async def user_place(self, user_id: UUID, *, concurrent_runs: int) -> AsyncIterator[None]:
-        """Wait until the user has a free place, and hold it meanwhile."""
-        limit = max(ENGINES_PER_USER, concurrent_runs) if concurrent_runs > 1 else 1
-        async with self._place_freed:
-            await self._place_freed.wait_for(lambda: self._places[user_id] < limit)
-            self._places[user_id] += 1
-        try:
-            yield
-        finally:
-            async with self._place_freed:
-                self._places[user_id] -= 1
-                if not self._places[user_id]:
-                    del self._places[user_id]
-                self._place_freed.notify_all()
 
     @asynccontextmanager
     async def user_execution_scope(
@@ -140,11 +125,15 @@ class ExecutionEngineFactory:
         return engine
 
     def _make(self, context: UserExecutionContext, log: EventLog) -> UserExecutionEngine:
+        assert context.run_id is not None
+        reservation = Reservation(id=context.run_id, tenant_id=context.tenant_id, user_id=context.user_id)
+        budget = ModelBudget(QuotaMeter(reservation))
         return UserExecutionEngine(
             context=context,
             manager=self._manager,
             registry=self._registry,
-            models=self._registry.choose_models(context),
+            models=self._registry.choose_models(context, budget),
+            budget=budget,
             log=log,
             clock=self._clock,
         )

@@ -11,7 +11,8 @@ from agents.engine import QUARANTINED
 from agents.engine_factory import ExecutionEngineFactory
 from agents.event_log import EventLog, FencedError
 from agents.event_sinks import publish_events
-from agents.outcomes import RunOutcome, Usage, finish_run
+from agents.outcomes import RunOutcome, finish_run
+from agents.usage import Usage
 from contexts.database import call_in_thread
 from contexts.exceptions import ContextIsolationError, NetraError, QuarantinedError, RunFailedError
 from contexts.factory import UserContextFactory, managed_user_context
@@ -43,10 +44,9 @@ class RunExecutor:
         *,
         user_id: UUID,
         tenant_id: UUID,
-        concurrent_runs: int,
         is_stopping: Callable[[], bool],
     ) -> None:
-        """Carry the run out to its last event, once its user has one of their `concurrent_runs` places.
+        """Carry the run out to its last event.
 
         `is_stopping` tells, when the task is cancelled, whether the process is stopping (the run
         goes back to the queue) or the user wants the run to end.
@@ -56,19 +56,17 @@ class RunExecutor:
         """
         self._run_ids.add(str(run_id))
         try:
-            async with self._engines.user_place(user_id, concurrent_runs=concurrent_runs):
-                begun = await call_in_thread(
-                    begin_run, run_id, self._contexts, user_id=user_id, tenant_id=tenant_id
-                )
-                if isinstance(begun, EndedRun):
-                    if begun.event is not None:
-                        await publish_events([begun.event])
-                    return
-                async with managed_user_context(begun.context, manager=self._contexts.manager):
-                    await self._carry_out(begun, concurrent_runs, is_stopping)
+            begun = await call_in_thread(
+                begin_run, run_id, self._contexts, user_id=user_id, tenant_id=tenant_id
+            )
+            if isinstance(begun, EndedRun):
+                if begun.event is not None:
+                    await publish_events([begun.event])
+                return
+            async with managed_user_context(begun.context, manager=self._contexts.manager):
+                await self._carry_out(begun, is_stopping)
         except asyncio.CancelledError:
-            # Cancelled while it waited for its place, or between two states: begin_run ends it, or
-            # it goes back to the queue.
+            # Cancelled between two states: begin_run ends it, or it goes back to the queue.
             if is_stopping():
                 raise RunHandedBackError from None
             ended = await call_in_thread(
@@ -79,16 +77,14 @@ class RunExecutor:
         finally:
             self._run_ids.discard(str(run_id))
 
-    async def _carry_out(
-        self, begun: BegunRun, concurrent_runs: int, is_stopping: Callable[[], bool]
-    ) -> None:
+    async def _carry_out(self, begun: BegunRun, is_stopping: Callable[[], bool]) -> None:
         context = begun.context
         manager = self._contexts.manager
         log = EventLog(context, attempt=begun.attempt, last_seq=begun.last_seq, manager=manager)
         usage = Usage()
         try:
             async with self._engines.user_execution_scope(
-                context, log, concurrent_runs=concurrent_runs
+                context, log, concurrent_runs=begun.concurrent_runs
             ) as engine:
                 try:
                     await _close_cut_off_calls(begun, log)

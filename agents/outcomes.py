@@ -2,45 +2,21 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, Self
 
 from agents.event_records import next_seq, store_event
 from agents.events import Event
+from agents.line import admit_next, lock_line, run_reservation
 from agents.models import Author, Message, Run
 from agents.models.runs import OPEN_STATUSES, RunStatus
 from agents.storable import storable
+from agents.usage import Usage
 from contexts.audit import record_system_audit
 from contexts.context import UserExecutionContext
 from contexts.exceptions import NetraError, RunFailedError
 from contexts.identifiers import new_id
-from contexts.quotas import Reservation, settle_quota
+from contexts.quotas import settle_quota
 from contexts.scope import owner_scope
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Usage:
-    """What a run has used of the model."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: Decimal = Decimal(0)
-    """List price of the model calls; 0 where the price is not known."""
-
-    def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            cost_usd=self.cost_usd + other.cost_usd,
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the usage as events carry it."""
-        return {
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "cost_usd": str(self.cost_usd),
-        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,15 +112,10 @@ def close_run(run: Run, outcome: RunOutcome) -> Event:
     run.error_code = outcome.data.get("code", "")
     run.error_message = outcome.data.get("message", "")
     run.save()
-    reservation = Reservation.from_json(run.reservation, user_id=run.user_id, tenant_id=run.tenant_id)
-    settle_quota(
-        reservation,
-        {
-            "agent_runs": 1,
-            "tokens": run.input_tokens + run.output_tokens,
-            "cost_usd": run.cost_usd,
-        },
-    )
+    lock_line(tenant_id=run.tenant_id, user_id=run.user_id)
+    # What the models and tools used was drawn as they used it. A run that never began cost nothing.
+    settle_quota(run_reservation(run), {"agent_runs": 1} if run.attempt else {})
+    admit_next(tenant_id=run.tenant_id, user_id=run.user_id)
     record_system_audit(
         outcome.event_type,
         tenant_id=run.tenant_id,

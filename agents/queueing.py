@@ -2,29 +2,29 @@
 
 from uuid import UUID
 
+from django.db import connection
 from procrastinate.contrib.django import app
 
 from agents.models import Run
 
 EXECUTE_RUN = "agents.tasks.execute_run"
 QUEUE = "runs"
+HOUSEKEEPING = "housekeeping"
 
 
-def enqueue_run(run_id: UUID, *, user_id: UUID, tenant_id: UUID, concurrent_runs: int) -> int:
+def enqueue_run(run: Run) -> int:
     """Defer the job of a run, seen by workers when the transaction commits; return the job's id.
 
-    `concurrent_runs` is how many runs the user may have at once: a worker waits with this one
-    until they have a place.
+    Jobs are done in their tenants' turns: see `agents.line`.
     """
-    task = app.configure_task(EXECUTE_RUN, queue=QUEUE)
-    return int(
-        task.defer(
-            run_id=str(run_id),
-            user_id=str(user_id),
-            tenant_id=str(tenant_id),
-            concurrent_runs=concurrent_runs,
-        )
-    )
+    task = app.configure_task(EXECUTE_RUN, queue=QUEUE, priority=-_take_turn(run.tenant_id))
+    return int(task.defer(run_id=str(run.id), user_id=str(run.user_id), tenant_id=str(run.tenant_id)))
+
+
+def _take_turn(tenant_id: UUID) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT netra_take_turn(%s, %s)", [tenant_id, QUEUE])
+        return int(cursor.fetchone()[0])
 
 
 def abort_job(run: Run) -> None:

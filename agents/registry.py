@@ -9,7 +9,9 @@ from pydantic_ai.models import Model
 
 from agents.catalog import CATALOG, AgentSpecification
 from agents.dispatcher import UnifiedToolDispatcher
-from agents.llm.models import is_metered, select_model
+from agents.llm.budget import ModelBudget
+from agents.llm.metered import MeteredModel
+from agents.llm.models import is_metered, select_fallback, select_model
 from contexts.context import UserExecutionContext
 from contexts.exceptions import NotFoundError
 
@@ -21,9 +23,6 @@ class ContextAgent:
     specification: AgentSpecification
     context: UserExecutionContext
     agent: Agent[UserExecutionContext, Any]
-    model_name: str
-    is_metered: bool
-    """Whether somebody charges for the model's tokens."""
 
 
 class AgentRegistry:
@@ -34,9 +33,14 @@ class AgentRegistry:
         specifications: Iterable[AgentSpecification] = CATALOG,
         *,
         choose_model: Callable[[AgentSpecification, UserExecutionContext], Model] = select_model,
+        choose_fallback: Callable[[AgentSpecification, UserExecutionContext], Model | None] = select_fallback,
     ) -> None:
-        """Know `specifications`, each driven by the model that `choose_model` gives."""
+        """Know `specifications`, each driven by the model that `choose_model` gives.
+
+        `choose_fallback` gives the cheaper one that goes on when most of the quota is used, or none.
+        """
         self._choose_model = choose_model
+        self._choose_fallback = choose_fallback
         self._specifications: Mapping[str, AgentSpecification] = {item.name: item for item in specifications}
 
     @property
@@ -55,13 +59,23 @@ class AgentRegistry:
         except KeyError:
             raise NotFoundError(f"There is no agent {name!r}.") from None
 
-    def choose_models(self, context: UserExecutionContext) -> Mapping[str, Model]:
+    def choose_models(self, context: UserExecutionContext, budget: ModelBudget) -> Mapping[str, Model]:
         """Return the model of each agent, by the agent's name, for one context and its descendants.
+
+        Those that somebody charges for are paid from `budget`.
 
         Raises:
             UnavailableError: when one of them cannot be used.
         """
-        return {name: self._choose_model(item, context) for name, item in self._specifications.items()}
+        return {name: self._model(item, context, budget) for name, item in self._specifications.items()}
+
+    def _model(
+        self, specification: AgentSpecification, context: UserExecutionContext, budget: ModelBudget
+    ) -> Model:
+        model = self._choose_model(specification, context)
+        if not is_metered(model):
+            return model
+        return MeteredModel(model, budget, fallback=self._choose_fallback(specification, context))
 
     def create_for_context(
         self, name: str, context: UserExecutionContext, dispatcher: UnifiedToolDispatcher, *, model: Model
@@ -85,6 +99,4 @@ class AgentRegistry:
             specification=specification,
             context=context,
             agent=agent,
-            model_name=model.model_name,
-            is_metered=is_metered(model),
         )

@@ -1,6 +1,6 @@
 """Writes: admitting and cancelling runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -12,10 +12,11 @@ from agents.catalog import CATALOG
 from agents.event_records import store_event
 from agents.event_sinks import publish_events
 from agents.events import Event
+from agents.line import join_line
 from agents.models import Author, Message, Run, Thread
 from agents.models.runs import OPEN_STATUSES, RunStatus
 from agents.outcomes import RunOutcome, close_run
-from agents.queueing import abort_job, enqueue_run
+from agents.queueing import abort_job
 from agents.selectors import dataset_of, run_of
 from agents.threads import lock_thread, require_member
 from contexts.audit import record_audit
@@ -24,18 +25,12 @@ from contexts.exceptions import (
     ConflictError,
     InvalidRequestError,
     LimitError,
-    QuotaExceededError,
 )
-from contexts.identifiers import new_id
-from contexts.quotas import reserve_quota, use_quota
+from contexts.quotas import use_quota
 from contexts.scope import scope
-from contexts.selectors import Limit, limits_of
 
 MAX_TEXT_LENGTH = 10_000
-MAX_WAITING_RUNS = 10
 MAX_DATASETS = 20
-# What a run must at least have left of these to be admitted; what it really takes is settled at its end.
-_ADMISSION = {"agent_runs": 1, "tokens": 1, "cost_usd": 0}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +51,7 @@ def start_run(
     dataset_ids: Sequence[UUID] = (),
     agent: str | None = None,
     idempotency_key: str | None = None,
-    now: datetime,
+    now: datetime | None = None,
 ) -> StartedRun:
     """Admit a question: reserve quota, keep the message and the run, and queue its job, all or nothing.
 
@@ -73,20 +68,17 @@ def start_run(
     _check(text, dataset_ids, agent, idempotency_key)
     try:
         with scope(context, outermost=True):
-            limits = limits_of(context.tier)
             existing = _run_of_key(context, idempotency_key)
             if existing is not None:
                 return _same_run(existing, text=text, thread_id=thread_id)
-            use_quota(context, {"messages": 1}, now=now, limits=limits)
+            use_quota(context, {"messages": 1}, now=now)
         with scope(context, outermost=True):
             if idempotency_key is not None:
                 _lock_idempotency_key(context, idempotency_key)
                 existing = _run_of_key(context, idempotency_key)
                 if existing is not None:
                     return _same_run(existing, text=text, thread_id=thread_id)
-            run, queued = _admit(
-                context, thread_id, text, dataset_ids, agent, idempotency_key, now=now, limits=limits
-            )
+            run, queued = _admit(context, thread_id, text, dataset_ids, agent, idempotency_key, now=now)
     except LimitError as refusal:
         with scope(context, outermost=True):
             record_audit(context, "run_refused", resource=refusal.resource, code=refusal.code)
@@ -125,12 +117,10 @@ def _admit(
     agent: str | None,
     idempotency_key: str | None,
     *,
-    now: datetime,
-    limits: Mapping[str, Limit],
+    now: datetime | None,
 ) -> tuple[Run, Event]:
     for dataset_id in dataset_ids:
         dataset_of(context, dataset_id)
-    _check_line(context, limits)
     if thread_id is None:
         thread = Thread.objects.create(
             tenant_id=context.tenant_id, user_id=context.user_id, title=" ".join(text.split())[:80]
@@ -138,18 +128,9 @@ def _admit(
     else:
         thread = lock_thread(context, thread_id)
         thread.title = thread.title or " ".join(text.split())[:80]
-        thread.updated_at = now
+        thread.updated_at = now or datetime.now(UTC)
         thread.save(update_fields=["title", "updated_at"])
-    reservation = reserve_quota(context, _ADMISSION, now=now, limits=limits)
-    run_id = new_id()
     run = Run.objects.create(
-        id=run_id,
-        job_id=enqueue_run(
-            run_id,
-            user_id=context.user_id,
-            tenant_id=context.tenant_id,
-            concurrent_runs=int(limits["concurrent_runs"].limit),
-        ),
         tenant_id=context.tenant_id,
         user_id=context.user_id,
         thread=thread,
@@ -157,7 +138,6 @@ def _admit(
         agent=agent or "",
         dataset_ids=list(dict.fromkeys(dataset_ids)),
         idempotency_key=idempotency_key,
-        reservation=reservation.to_json(),
     )
     Message.objects.create(
         tenant_id=context.tenant_id,
@@ -167,6 +147,8 @@ def _admit(
         author=Author.USER,
         text=text,
     )
+    # Last, as it locks the counters that every run of the tenant needs.
+    position = join_line(context, run, now=now)
     queued = Event(
         run_id=run.id,
         thread_id=thread.id,
@@ -176,10 +158,15 @@ def _admit(
         type="run_queued",
         agent_name=agent or "triage",
         created_at=datetime.now(UTC),
-        data={"text": text, "dataset_ids": [str(item) for item in run.dataset_ids], "agent": agent},
+        data={
+            "text": text,
+            "dataset_ids": [str(item) for item in run.dataset_ids],
+            "agent": agent,
+            "position": position,
+        },
     )
     store_event(queued)
-    record_audit(context, "run_started", run=str(run.id), reserved=run.reservation)
+    record_audit(context, "run_started", run=str(run.id), position=position)
     return run, queued
 
 
@@ -216,15 +203,3 @@ def _same_run(existing: Run, *, text: str, thread_id: UUID | None) -> StartedRun
 def _lock_idempotency_key(context: UserExecutionContext, key: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{context.user_id}:{key}"])
-
-
-def _check_line(context: UserExecutionContext, limits: Mapping[str, Limit]) -> None:
-    limit = limits["concurrent_runs"].limit
-    waiting = Run.objects.filter(user_id=context.user_id, status__in=OPEN_STATUSES).count()
-    if waiting >= limit + MAX_WAITING_RUNS:
-        raise QuotaExceededError(
-            f"{waiting} runs are already under way or waiting; try again when one has ended.",
-            resource="concurrent_runs",
-            limit=limit,
-            resets_at=None,
-        )

@@ -6,22 +6,37 @@ from procrastinate import JobContext, RetryStrategy
 from procrastinate.contrib.django import app
 from procrastinate.job_context import AbortReason
 
+from agents import housekeeping
 from agents.execution import RunExecutor
-from agents.queueing import EXECUTE_RUN, QUEUE
+from agents.queueing import EXECUTE_RUN, HOUSEKEEPING, QUEUE
+from contexts.database import call_in_thread
 
 EXECUTOR = "run_executor"
 
 
 @app.task(name=EXECUTE_RUN, queue=QUEUE, pass_context=True, retry=RetryStrategy(max_attempts=5, wait=1))
-async def execute_run(
-    job: JobContext, run_id: str, user_id: str, tenant_id: str, concurrent_runs: int
-) -> None:
+async def execute_run(job: JobContext, run_id: str, user_id: str, tenant_id: str) -> None:
     """Carry a run out with the worker's executor."""
     executor: RunExecutor = job.additional_context[EXECUTOR]
     await executor.execute(
         UUID(run_id),
         user_id=UUID(user_id),
         tenant_id=UUID(tenant_id),
-        concurrent_runs=concurrent_runs,
         is_stopping=lambda: job.abort_reason() == AbortReason.SHUTDOWN,
     )
+
+
+@app.periodic(cron="* * * * *")
+@app.task(
+    name="agents.tasks.release_expired_leases", queue=HOUSEKEEPING, queueing_lock="release_expired_leases"
+)
+async def release_expired_leases(timestamp: int) -> None:
+    """Refund what dead processes had reserved, every minute."""
+    await call_in_thread(housekeeping.release_expired_leases)
+
+
+@app.periodic(cron="17 3 * * *")
+@app.task(name="agents.tasks.prune", queue=HOUSEKEEPING, queueing_lock="prune")
+async def prune(timestamp: int) -> None:
+    """Delete the runs and the quota ledger that are past their retention, every night (UTC)."""
+    await call_in_thread(housekeeping.prune)

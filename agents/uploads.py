@@ -9,16 +9,20 @@ from agents.datasets.importer import ImportedDataset, import_file
 from agents.models import Dataset
 from agents.selectors import dataset_of
 from agents.threads import require_member
+from agents.upload_storage import AdmittedUpload, count_storage, record_refusal
 from contexts.audit import record_audit
 from contexts.context import UserExecutionContext
 from contexts.exceptions import InvalidRequestError, LimitError, PermissionDeniedError
 from contexts.identifiers import new_id
-from contexts.models import Resource
-from contexts.quotas import give_back_quota, use_quota
+from contexts.quotas import give_back_quota, limit_of
+from contexts.resources import MEBIBYTE, Resource
 from contexts.scope import scope
+from contexts.signals import quotas_changed
 from contexts.windows import EPOCH
 
 MANAGERS = frozenset({"owner", "admin"})
+IMPORT_MEMORY_BYTES = 512 * MEBIBYTE
+"""What an import may use at most, even if its user may use more."""
 
 
 def store_dataset(
@@ -29,8 +33,11 @@ def store_dataset(
     name: str,
     assume_model: str | None,
     now: datetime,
+    admitted: AdmittedUpload | None = None,
 ) -> Dataset:
     """Import a usage log and keep it for the user's tenant: the row and the Parquet file, or neither.
+
+    What is stored counts as storage, first from what was set aside for the `admitted` upload.
 
     Raises:
         InvalidDatasetError: when the file is not a usage log.
@@ -49,19 +56,23 @@ def store_dataset(
         assumed_model=_known_model(assume_model, now=now),
     )
     dataset.path.parent.mkdir(parents=True, exist_ok=True)
-    imported = import_file(file, dataset.path, filename=filename)
+    with scope(context):
+        memory_bytes = int(limit_of(context, Resource.MEMORY_BYTES))
+    imported = import_file(
+        file, dataset.path, filename=filename, memory_limit_bytes=min(IMPORT_MEMORY_BYTES, memory_bytes)
+    )
     try:
         _fill(dataset, imported)
         with scope(context, outermost=True):
-            use_quota(context, {Resource.STORAGE_BYTES: imported.bytes}, now=now)
+            count_storage(context, imported.bytes, admitted=admitted)
             dataset.save(force_insert=True)
             record_audit(context, "dataset_stored", dataset=str(dataset.id), bytes=imported.bytes)
     except BaseException as error:
         dataset.path.unlink(missing_ok=True)
         if isinstance(error, LimitError):
-            with scope(context, outermost=True):
-                record_audit(context, "quota_refused", resource=error.resource, amount=imported.bytes)
+            record_refusal(context, error, imported.bytes)
         raise
+    _tell_storage_changed(dataset)
     return dataset
 
 
@@ -90,6 +101,17 @@ def delete_dataset(context: UserExecutionContext, dataset_id: UUID) -> None:
             )
             record_audit(context, "dataset_deleted", dataset=str(dataset.id), bytes=dataset.stored_bytes)
     path.unlink(missing_ok=True)
+    if deleted:
+        _tell_storage_changed(dataset)
+
+
+def _tell_storage_changed(dataset: Dataset) -> None:
+    quotas_changed.send_robust(
+        sender=Dataset,
+        user_id=dataset.user_id,
+        tenant_id=dataset.tenant_id,
+        resources=(str(Resource.STORAGE_BYTES),),
+    )
 
 
 def _fill(dataset: Dataset, imported: ImportedDataset) -> None:

@@ -11,6 +11,7 @@ from procrastinate.contrib.django import app as django_app
 from procrastinate.exceptions import ConnectorException
 from prometheus_client import REGISTRY
 
+from agents.admission_changes import admit_after_changes
 from agents.analysis.charts import warm_up as warm_up_charts
 from agents.analysis.prices import find_prices
 from agents.engine_factory import ExecutionEngineFactory
@@ -18,9 +19,10 @@ from agents.event_writer import close_event_writer, get_event_writer
 from agents.execution import RunExecutor
 from agents.llm.models import check_model_setting
 from agents.prometheus import EngineCollector
-from agents.queueing import QUEUE
+from agents.queueing import HOUSEKEEPING, QUEUE
 from agents.registry import AgentRegistry
 from agents.tasks import EXECUTOR
+from contexts.changes import get_change_listener
 from contexts.database import close_async_pool
 from contexts.factory import UserContextFactory
 from contexts.incidents import flush_incidents
@@ -51,12 +53,13 @@ async def run_worker(*, concurrency: int | None = None, handle_signals: bool = F
         rescue = asyncio.create_task(
             _rescue_what_was_lost(app, executor, every=stalled_after / 4), name="rescue-stalled"
         )
+        changes = get_change_listener().subscribe(admit_after_changes)
         sweeping = asyncio.create_task(sweep_contexts(), name="sweep-contexts")
         idling = asyncio.create_task(engines.close_idle_engines(), name="close-idle-engines")
         warming = asyncio.create_task(asyncio.to_thread(_warm_up), name="warm-up")
         try:
             await app.run_worker_async(
-                queues=[QUEUE],
+                queues=[QUEUE, HOUSEKEEPING],
                 name="netra",
                 concurrency=concurrency or settings.WORKER_CONCURRENCY,
                 install_signal_handlers=handle_signals,
@@ -72,6 +75,7 @@ async def run_worker(*, concurrency: int | None = None, handle_signals: bool = F
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+            await get_change_listener().unsubscribe(changes)
             REGISTRY.unregister(figures)
             await engines.shutdown()
             await manager.cleanup_all()

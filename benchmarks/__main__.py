@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import contexts, first_answer
+from benchmarks import contexts, first_answer, quotas
 
-BENCHMARKS = {"contexts": contexts.run, "first_answer": first_answer.run}
+BENCHMARKS = {"contexts": contexts.run, "first_answer": first_answer.run, "quotas": quotas.run}
 
 
 def main() -> None:

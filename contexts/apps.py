@@ -10,10 +10,17 @@ class ContextsConfig(AppConfig):
     verbose_name = "Tenants and quotas"
 
     def ready(self) -> None:
-        """Register the checks of the database and the figures for Prometheus."""
+        """Register checks, the figures for Prometheus, the roles of staff and what a deletion leaves."""
+        from django.db.models.signals import post_migrate, pre_delete
         from prometheus_client import REGISTRY
 
         from contexts import checks  # noqa: F401
+        from contexts.departures import free_quotas
+        from contexts.models import User
         from contexts.prometheus import ContextCollector
+        from contexts.staff_roles import give_roles
 
+        # After the permissions were made: that receiver was connected earlier.
+        post_migrate.connect(give_roles, dispatch_uid="contexts.staff_roles")
+        pre_delete.connect(free_quotas, sender=User, dispatch_uid="contexts.departures")
         REGISTRY.register(ContextCollector())

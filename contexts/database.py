@@ -40,12 +40,17 @@ async def close_async_pool() -> None:
         await (await opening).close()
 
 
-async def _open_pool() -> Pool:
+def connection_parameters() -> dict[str, Any]:
+    """Return what psycopg needs to connect as Django does, without what is Django's own; autocommitting."""
     parameters = connection.get_connection_params()
     for name in ("cursor_factory", "context"):
         parameters.pop(name, None)
+    return {**parameters, "autocommit": True}
+
+
+async def _open_pool() -> Pool:
     pool: Pool = AsyncConnectionPool(
-        kwargs={**parameters, "autocommit": True},
+        kwargs=connection_parameters(),
         min_size=1,
         max_size=settings.ASYNC_POOL_SIZE,
         timeout=10,

@@ -106,13 +106,27 @@ class LimitError(NetraError):
     """A limit was reached: which one, how high it is, and when it is free again."""
 
     def __init__(
-        self, message: str, *, resource: str, limit: Decimal | int, resets_at: datetime | None
+        self,
+        message: str,
+        *,
+        resource: str,
+        limit: Decimal | int,
+        used: Decimal | int = 0,
+        reserved: Decimal | int = 0,
+        resets_at: datetime | None,
     ) -> None:
-        """Keep the `resource`'s name, its `limit` in the resource's unit, and `resets_at` (UTC)."""
+        """Keep the `resource`'s name, `limit`, `used` and `reserved` in its unit, and `resets_at` (UTC)."""
         super().__init__(message, resource=resource, limit=limit, resets_at=resets_at)
         self.resource = resource
         self.limit = limit
+        self.used = used
+        self.reserved = reserved
         self.resets_at = resets_at
+
+    @property
+    def remaining(self) -> Decimal:
+        """Return what was left of the limit that refused."""
+        return max(Decimal(0), Decimal(self.limit) - self.used - self.reserved)
 
 
 class QuotaExceededError(LimitError):

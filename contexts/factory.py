@@ -13,9 +13,11 @@ from contexts.context import UserExecutionContext, current_context
 from contexts.database import call_from_anywhere
 from contexts.exceptions import NetraError
 from contexts.manager import UserContextManager, get_context_manager
+from contexts.quotas import quotas_of
 from contexts.records import close_record, open_record
+from contexts.resources import Resource
 from contexts.scope import owner_scope
-from contexts.selectors import Standing, limits_of, standing_of
+from contexts.selectors import Standing, standing_of
 
 
 class UserContextFactory:
@@ -49,13 +51,15 @@ class UserContextFactory:
         run_id: UUID,
         agent_context: Mapping[str, Any],
     ) -> UserExecutionContext:
-        """Make the recorded context of a run, with the tier's `run_seconds` as deadline.
+        """Make the recorded context of a run, with the user's `run_seconds` and `memory_bytes` as limits.
 
         Raises:
             PermissionDeniedError: when the user no longer belongs to the run's tenant.
         """
         standing = standing_of(user_id, tenant_id=tenant_id)
-        seconds = float(limits_of(standing.tier)["run_seconds"].limit)
+        with owner_scope(user_id=user_id, tenant_id=tenant_id):
+            limits = quotas_of(standing, resources=(Resource.RUN_SECONDS, Resource.MEMORY_BYTES))
+        seconds = float(limits[Resource.RUN_SECONDS].limit)
         return self._recorded(
             self._create(
                 standing,
@@ -63,6 +67,7 @@ class UserContextFactory:
                 thread_id=thread_id,
                 run_id=run_id,
                 deadline=datetime.now(UTC) + timedelta(seconds=seconds),
+                memory_bytes=int(limits[Resource.MEMORY_BYTES].limit),
                 agent_context=agent_context,
             )
         )

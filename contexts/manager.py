@@ -16,10 +16,10 @@ from contexts.context_metrics import ManagerHealth, ManagerMetrics, judge_health
 from contexts.creation import ContextMaker
 from contexts.exceptions import ContextClosedError, ContextIsolationError, QuarantinedError
 from contexts.incidents import record_incident
-from contexts.isolation import Breach, OutgoingGuard, OwnershipRegistry, declare_shared
+from contexts.isolation import Breach, OutgoingGuard, OwnershipRegistry, declare_shared, size_of
 from contexts.quarantine import Quarantine
 from contexts.quota_check import enforce_quotas
-from contexts.quotas import Amount
+from contexts.quota_statements import Amount
 from contexts.register import CloseCallback, ContextRegister, QuarantineCallback, Registration
 from contexts.reports import ContaminationReport, QuotaResult, SecurityReport
 from contexts.validation import parse_identifier
@@ -90,11 +90,13 @@ class UserContextManager:
         tenant_id: UUID | str | None = None,
         role: str = "member",
         operation: str = "work",
+        memory_bytes: int | None = None,
         **fields: Any,
     ) -> UserExecutionContext:
         """Make a root context and register it; `fields` are more of `UserExecutionContext`'s.
 
-        Without `tenant_id` it is the user's own space, in which no organisation's data are seen.
+        Without `tenant_id` it is the user's own space, in which no organisation's data are seen. Its state,
+        and each child's, may take `memory_bytes`.
 
         Raises:
             TypeError, InvalidContextError, ContextIsolationError: as `UserExecutionContext` does.
@@ -109,7 +111,7 @@ class UserContextManager:
             operation=operation,
         )
         self._register.add_root(context, expires_at=context.created_at + self._time_to_live)
-        self._watch(context)
+        self._watch(context, memory_bytes)
         return context
 
     def create_child(
@@ -131,7 +133,7 @@ class UserContextManager:
             parent, operation, agent_context=agent_context, audit_metadata=audit_metadata or {}
         )
         self._register.add_child(parent, child)
-        self._watch(child)
+        self._watch(child, parent.state.memory_limit)
         return child
 
     def get_context(
@@ -266,9 +268,7 @@ class UserContextManager:
             ContextClosedError: when no such context is open.
             InvalidRequestError, QuarantinedError, UnavailableError: as `contexts.quota_check` does.
         """
-        return enforce_quotas(
-            self.get_context(context_id), resources, now=now or datetime.now(UTC), on_close=self.on_close
-        )
+        return enforce_quotas(self.get_context(context_id), resources, now=now, on_close=self.on_close)
 
     def metrics(self) -> ManagerMetrics:
         """Return what was counted since the manager was made."""
@@ -280,7 +280,9 @@ class UserContextManager:
         report = self._register.inspect(now=now or datetime.now(UTC))
         return judge_health(report, active=len(self), max_contexts=self._register.max_contexts)
 
-    def _watch(self, context: UserExecutionContext) -> None:
+    def _watch(self, context: UserExecutionContext, memory_bytes: int | None) -> None:
+        if memory_bytes is not None:
+            context.state.limit_memory(memory_bytes, measure=size_of)
         if self.detects:
             context.state.bind(self.ownership, context)
             self.guard.learn(context)

@@ -35,6 +35,8 @@ class Preferences:
 
     model: str = ""
     """Model of the agents as a Pydantic AI model string; blank: the installation's."""
+    fallback_model: str = ""
+    """A cheaper model, for when most of the quota is used; blank: none. Only tiers state one."""
     language: str = ""
     """Language of answers (BCP 47); blank: the question's."""
     time_zone: str = "UTC"
@@ -46,6 +48,12 @@ class Preferences:
     def chosen_model(self) -> str:
         """Return the model to use: the preferred one as long as it is allowed, else the installation's."""
         return self.model if self.model in allowed_models() else settings.NETRA_MODEL
+
+    @property
+    def chosen_fallback(self) -> str:
+        """Return the cheaper model where it is allowed and another than the chosen one, else blank."""
+        is_usable = self.fallback_model in allowed_models() and self.fallback_model != self.chosen_model
+        return self.fallback_model if is_usable else ""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -89,8 +97,10 @@ def allowed_models() -> frozenset[str]:
     return frozenset({settings.NETRA_MODEL, OFFLINE_MODEL, *settings.NETRA_MODELS})
 
 
-def resolve_preferences(statements: Iterable[Statement]) -> Preferences:
+def resolve_preferences(statements: Iterable[Statement], *, fallback_model: str = "") -> Preferences:
     """Return what holds after `statements`, the most general first: the last one stated wins.
+
+    `fallback_model` is the tier's.
 
     A model that the installation does not allow, or no longer, counts as not stated.
     """
@@ -103,7 +113,13 @@ def resolve_preferences(statements: Iterable[Statement]) -> Preferences:
         time_zone = statement.preferred_time_zone or time_zone
         if statement.preferred_agents is not None:
             agents = frozenset(statement.preferred_agents)
-    return Preferences(model=model, language=language, time_zone=time_zone, agents=agents)
+    return Preferences(
+        model=model,
+        fallback_model=fallback_model,
+        language=language,
+        time_zone=time_zone,
+        agents=agents,
+    )
 
 
 def validate_model(value: str) -> None:

@@ -3,25 +3,26 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import partial
 
 from contexts.audit import record_audit
 from contexts.context import UserExecutionContext
 from contexts.database import call_from_anywhere
 from contexts.exceptions import ContextClosedError, InvalidRequestError, LimitError
-from contexts.quotas import Amount, Reservation, quotas_of, release_quota, reserve_quota
+from contexts.leases import get_lease_keeper
+from contexts.quota_statements import Amount, Reservation
+from contexts.quotas import quotas_of, release_quota, reserve_quota
 from contexts.register import CloseCallback
 from contexts.reports import QuotaResult
 from contexts.scope import owner_scope, scope
-from contexts.selectors import limits_of
 
 
 def enforce_quotas(
     context: UserExecutionContext,
     resources: Mapping[str, Amount],
     *,
-    now: datetime,
+    now: datetime | None,
     on_close: Callable[[UserExecutionContext, CloseCallback], None],
 ) -> QuotaResult:
     """Set `resources` (by name, in their units) aside until `context` closes: all of them or none.
@@ -30,51 +31,33 @@ def enforce_quotas(
     one of which the smallest share is left.
 
     Raises:
-        InvalidRequestError: when no resource is named, one is unknown, or an amount is negative or no
-            number.
+        InvalidRequestError: when no resource is named, one is unknown, or it cannot have the amount.
         ContextClosedError, QuarantinedError: when the context is not open any more.
         UnavailableError: when the database does not answer.
     """
+    if not resources:
+        raise InvalidRequestError("Which resources are asked for?")
     with scope(context):
-        limits = limits_of(context.tier)
-        amounts = _check(resources, known=limits)
         try:
-            reservation = reserve_quota(context, amounts, now=now, limits=limits)
+            reservation = reserve_quota(context, resources, now=now)
         except LimitError as refusal:
-            standing = {quota.resource: quota for quota in quotas_of(context, now=now)}
-            refused = standing[refusal.resource]
+            standing = quotas_of(context, resources=[refusal.resource], now=now)[refusal.resource]
             record_audit(
                 context,
                 "quota_refused",
-                resource=refused.resource,
-                asked=str(amounts[refused.resource]),
-                limit=str(refused.limit),
+                resource=refusal.resource,
+                asked=str(resources[refusal.resource]),
+                limit=str(refusal.limit),
             )
-            return replace(refused, allowed=False)
-        standing = {quota.resource: quota for quota in quotas_of(context, now=now)}
+            return replace(standing, allowed=False)
+        standings = quotas_of(context, resources=list(resources), now=now)
+    get_lease_keeper().hold(reservation.id)
     try:
         on_close(context, partial(call_from_anywhere, _release, reservation))
     except ContextClosedError:
         _release(reservation)
         raise
-    return min((standing[name] for name in amounts), key=_share_left)
-
-
-def _check(resources: Mapping[str, Amount], *, known: Mapping[str, object]) -> dict[str, Decimal]:
-    if not resources:
-        raise InvalidRequestError("Which resources are asked for?")
-    amounts = {}
-    for name, given in resources.items():
-        if name not in known:
-            raise InvalidRequestError(f"There is no resource of this name; there are {', '.join(known)}.")
-        try:
-            amount = Decimal(given)
-        except (InvalidOperation, TypeError, ValueError):
-            raise InvalidRequestError(f"The amount of {name} is not a number.") from None
-        if not amount.is_finite() or amount < 0:
-            raise InvalidRequestError(f"The amount of {name} is not a number of 0 or more.")
-        amounts[name] = amount
-    return amounts
+    return min(standings.values(), key=_share_left)
 
 
 def _share_left(quota: QuotaResult) -> Decimal:
@@ -82,5 +65,6 @@ def _share_left(quota: QuotaResult) -> Decimal:
 
 
 def _release(reservation: Reservation) -> None:
+    get_lease_keeper().drop(reservation.id)
     with owner_scope(user_id=reservation.user_id, tenant_id=reservation.tenant_id):
         release_quota(reservation)

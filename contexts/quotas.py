@@ -1,202 +1,195 @@
-"""Reserving, settling and releasing what users may use, in single conditional statements."""
+"""Reserving, drawing, settling and releasing what users may use; exact with any number at once.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+A reservation sets amounts aside, for the member and the whole tenant, all of them or none; what is really
+used is drawn from it while the work goes on and settled at its end. Each call is one statement, and joins
+the caller's transaction where there is one. `contexts.metering` has the same for coroutines.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
+from psycopg_pool import PoolTimeout
 
-from contexts.context import UserExecutionContext
-from contexts.exceptions import LimitError, QuotaExceededError, RateLimitedError
-from contexts.models import QuotaUsage, Resource, Window
+from contexts.exceptions import LimitError, UnavailableError
+from contexts.identifiers import new_id
+from contexts.models import EntryKind
+from contexts.quota_statements import (
+    Amount,
+    Owner,
+    Reservation,
+    Statement,
+    check_amounts,
+    expire_statement,
+    granted,
+    renew_statement,
+    reserve_statement,
+    settle_statement,
+    standing,
+    standing_statement,
+    use_statement,
+)
 from contexts.reports import QuotaResult
-from contexts.selectors import Limit, limits_of
-from contexts.windows import window_end, window_start
+from contexts.resources import RULES
 
-Amount = Decimal | int
-
-# Reserves only where it fits: an insert that is too large writes nothing, an update that would pass
-# the limit changes nothing; either way no row comes back.
-_TAKE = """
-INSERT INTO contexts_quotausage AS usage
-    (tenant_id, user_id, resource, window_start, used, reserved, updated_at)
-SELECT %(tenant)s, %(user)s, %(resource)s, %(window_start)s, %(used)s, %(reserved)s, now()
-WHERE %(used)s + %(reserved)s <= %(limit)s
-ON CONFLICT (user_id, tenant_id, resource, window_start) DO UPDATE
-SET used = usage.used + excluded.used, reserved = usage.reserved + excluded.reserved, updated_at = now()
-WHERE usage.used + usage.reserved + excluded.used + excluded.reserved <= %(limit)s
-RETURNING used + reserved
-"""
-_SETTLE = """
-UPDATE contexts_quotausage
-SET reserved = reserved - %(reserved)s, used = used + %(used)s, updated_at = now()
-WHERE user_id = %(user)s AND tenant_id = %(tenant)s
-  AND resource = %(resource)s AND window_start = %(window_start)s
-"""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reservation:
-    """What was set aside for a piece of work, by resource, and in which windows."""
-
-    user_id: UUID
-    tenant_id: UUID
-    amounts: Mapping[str, tuple[Decimal, datetime]]
-
-    def to_json(self) -> dict[str, list[str]]:
-        """Return the amounts and window starts as JSON-like data."""
-        return {name: [str(amount), start.isoformat()] for name, (amount, start) in self.amounts.items()}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any], *, user_id: UUID, tenant_id: UUID) -> "Reservation":
-        """Read what `to_json` wrote."""
-        amounts = {
-            name: (Decimal(amount), datetime.fromisoformat(start)) for name, (amount, start) in data.items()
-        }
-        return cls(user_id=user_id, tenant_id=tenant_id, amounts=amounts)
+RESERVATION_TTL = timedelta(seconds=60)
+"""How long a reservation lasts unless it is renewed or another time is asked for."""
 
 
 def reserve_quota(
-    context: UserExecutionContext,
+    owner: Owner,
     amounts: Mapping[str, Amount],
+    ttl: timedelta = RESERVATION_TTL,
     *,
-    now: datetime,
-    limits: Mapping[str, Limit] | None = None,
+    purpose: str = "context",
+    reservation_id: UUID | None = None,
+    now: datetime | None = None,
 ) -> Reservation:
-    """Set `amounts` (by resource, in its unit) aside for the context's user: all of them or none.
+    """Set `amounts` (by resource, in its unit) aside for a context's user: all of them or none.
 
-    `limits` are the tier's, where the caller has just read them.
+    It is refunded by itself once `ttl` has passed without `renew_quotas`. `now` is the database's clock
+    unless it is given.
 
     Raises:
-        QuotaExceededError: naming the resource, its limit and when it resets.
+        QuotaExceededError: naming the resource, its limit, what is used and reserved, and when it resets.
         RateLimitedError: the same, for what counts by the minute.
-        ValueError: for an amount that is negative or not finite.
+        InvalidRequestError: for an unknown resource, or an amount that it cannot have.
+        UnavailableError: when the database does not answer.
     """
-    return _take(context, amounts, now=now, limits=limits, at_once=False)
+    reservation = Reservation(id=reservation_id or new_id(), tenant_id=owner.tenant_id, user_id=owner.user_id)
+    _granted(reserve_statement(reservation, amounts, purpose=purpose, ttl=ttl, now=now), owner, now=now)
+    return reservation
 
 
-def use_quota(
-    context: UserExecutionContext,
-    amounts: Mapping[str, Amount],
-    *,
-    now: datetime,
-    limits: Mapping[str, Limit] | None = None,
-) -> None:
+def extend_quota(
+    reservation: Reservation, amounts: Mapping[str, Amount], *, now: datetime | None = None
+) -> bool:
+    """Add `amounts` to a reservation: all of them or none; return false when it has ended.
+
+    Raises:
+        QuotaExceededError, RateLimitedError, InvalidRequestError, UnavailableError: as `reserve_quota` does.
+    """
+    statement = reserve_statement(
+        reservation, amounts, purpose="", ttl=RESERVATION_TTL, now=now, extends=True
+    )
+    return bool(_granted(statement, reservation, now=now))
+
+
+def use_quota(owner: Owner, amounts: Mapping[str, Amount], *, now: datetime | None = None) -> None:
     """Use `amounts` at once: all of them or none.
 
     Raises:
-        QuotaExceededError, RateLimitedError, ValueError: as `reserve_quota` does.
+        QuotaExceededError, RateLimitedError, InvalidRequestError, UnavailableError: as `reserve_quota` does.
     """
-    _take(context, amounts, now=now, limits=limits, at_once=True)
+    _granted(use_statement(owner, amounts, now=now), owner, now=now)
 
 
-def settle_quota(reservation: Reservation, actual: Mapping[str, Amount]) -> None:
-    """Turn a reservation into what was really used; resources not in `actual` are released."""
-    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
-        for resource, (amount, start) in sorted(reservation.amounts.items()):
-            cursor.execute(
-                _SETTLE,
-                {
-                    "tenant": reservation.tenant_id,
-                    "user": reservation.user_id,
-                    "resource": resource,
-                    "window_start": start,
-                    "reserved": amount,
-                    "used": Decimal(actual.get(resource, 0)),
-                },
-            )
+def draw_quota(
+    reservation: Reservation, actual: Mapping[str, Amount], *, now: datetime | None = None
+) -> bool:
+    """Note what was used of a reservation so far; the rest stays reserved. False when it has ended.
+
+    What was used is used: it counts even where it is more than was reserved.
+    """
+    return bool(_rows(settle_statement(reservation, actual, keeps=True, now=now))[0][0])
 
 
-def release_quota(reservation: Reservation) -> None:
-    """Give a whole reservation back."""
-    settle_quota(reservation, {})
+def settle_quota(
+    reservation: Reservation, actual: Mapping[str, Amount], *, now: datetime | None = None
+) -> bool:
+    """End a reservation: `actual` was used since the last draw, the rest is free again.
+
+    Returns false when it had ended already, and then changes nothing.
+    """
+    return bool(_rows(settle_statement(reservation, actual, keeps=False, now=now))[0][0])
+
+
+def release_quota(reservation: Reservation) -> bool:
+    """Give back what is still reserved; return false when it had ended already."""
+    return settle_quota(reservation, {})
+
+
+def renew_quotas(
+    ids: Collection[UUID], *, ttl: timedelta = RESERVATION_TTL, now: datetime | None = None
+) -> set[UUID]:
+    """Have reservations last `ttl` from now; return those that have not ended."""
+    return {row[0] for row in _rows(renew_statement(ids, ttl=ttl, now=now))}
 
 
 def give_back_quota(
-    *, user_id: UUID, tenant_id: UUID, resource: Resource, amount: Amount, window_start: datetime
-) -> None:
-    """Take back what was used of something that has ceased to exist, such as stored bytes."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE contexts_quotausage SET used = greatest(0, used - %s), updated_at = now() "
-            "WHERE user_id = %s AND tenant_id = %s AND resource = %s AND window_start = %s",
-            [Decimal(amount), user_id, tenant_id, str(resource), window_start],
-        )
-
-
-def quotas_of(context: UserExecutionContext, *, now: datetime) -> list[QuotaResult]:
-    """Return where the context's user stands with every limited resource."""
-    limits = limits_of(context.tier)
-    starts = {name: window_start(limit.window, now=now) for name, limit in limits.items()}
-    rows = {
-        (row.resource, row.window_start): row
-        for row in QuotaUsage.objects.filter(
-            user_id=context.user_id, tenant_id=context.tenant_id, window_start__in=set(starts.values())
-        )
-    }
-    results = []
-    for name, limit in limits.items():
-        row = rows.get((name, starts[name]))
-        results.append(
-            QuotaResult(
-                resource=name,
-                window=limit.window,
-                limit=limit.limit,
-                soft_limit=limit.soft_limit,
-                used=row.used if row else Decimal(0),
-                reserved=row.reserved if row else Decimal(0),
-                resets_at=window_end(limit.window, now=now),
-            )
-        )
-    return results
-
-
-def _take(
-    context: UserExecutionContext,
-    amounts: Mapping[str, Amount],
     *,
-    now: datetime,
-    limits: Mapping[str, Limit] | None,
-    at_once: bool,
-) -> Reservation:
-    limits = limits or limits_of(context.tier)
-    taken: dict[str, tuple[Decimal, datetime]] = {}
-    with transaction.atomic(), connection.cursor() as cursor:
-        for resource in sorted(amounts):
-            amount, limit = Decimal(amounts[resource]), limits[resource]
-            if not amount.is_finite() or amount < 0:
-                raise ValueError(f"{amount} {resource} cannot be reserved.")
-            start = window_start(limit.window, now=now)
-            cursor.execute(
-                _TAKE,
-                {
-                    "tenant": context.tenant_id,
-                    "user": context.user_id,
-                    "resource": resource,
-                    "window_start": start,
-                    "used": amount if at_once else Decimal(0),
-                    "reserved": Decimal(0) if at_once else amount,
-                    "limit": limit.limit,
-                },
-            )
-            if cursor.fetchone() is None:
-                raise _limit_error(limit, now=now)
-            taken[resource] = (amount, start)
-    return Reservation(user_id=context.user_id, tenant_id=context.tenant_id, amounts=taken)
+    user_id: UUID,
+    tenant_id: UUID,
+    resource: str,
+    amount: Amount,
+    window_start: datetime,
+    kind: EntryKind = EntryKind.GIVEN_BACK,
+) -> Decimal:
+    """Take back what was used of something that is gone, such as stored bytes; return how much.
+
+    Raises:
+        InvalidRequestError: for an unknown resource, or an amount that it cannot have.
+    """
+    less = check_amounts({resource: amount})[str(resource)]
+    arguments = [tenant_id, user_id, str(resource), window_start, less, str(kind)]
+    taken: Decimal = _rows(("SELECT netra_correct_quota(%s, %s, %s, %s, %s, %s, NULL)", arguments))[0][0]
+    return taken
 
 
-def _limit_error(limit: Limit, *, now: datetime) -> LimitError:
-    kind = RateLimitedError if limit.window == Window.MINUTE else QuotaExceededError
-    resets_at = window_end(limit.window, now=now)
-    until = f" It is free again at {resets_at:%Y-%m-%d %H:%M} UTC." if resets_at else ""
-    period = f" a {limit.window}" if resets_at else ""
-    name = limit.resource.replace("_", " ")
-    return kind(
-        f"The limit of {limit.limit.normalize():f} {name}{period} is used up.{until}",
-        resource=limit.resource,
-        limit=limit.limit,
-        resets_at=resets_at,
-    )
+def expire_quotas(*, tenant_id: UUID | None = None, now: datetime | None = None) -> int:
+    """Refund the reservations that have expired, of one tenant or all; return how many there were.
+
+    Needs a system scope, unless it is for the tenant of the scope that is open.
+    """
+    if tenant_id is not None:
+        tenants = [tenant_id]
+    else:
+        sql = (
+            "SELECT DISTINCT tenant_id FROM contexts_quotareservation "
+            "WHERE expires_at <= coalesce(%s, clock_timestamp()) ORDER BY 1"
+        )
+        tenants = [row[0] for row in _rows((sql, [now]))]
+    return sum(_rows(expire_statement(tenant, now=now))[0][0] for tenant in tenants)
+
+
+def quotas_of(
+    owner: Owner,
+    *,
+    resources: Sequence[str] = tuple(RULES),
+    now: datetime | None = None,
+) -> dict[str, QuotaResult]:
+    """Return where a member stands with each resource: limits as they are now, and use.
+
+    Needs their scope. `now` is the database's clock unless it is given.
+    """
+    return standing(_rows(standing_statement(owner, resources, now=now)))
+
+
+def limit_of(owner: Owner, resource: str) -> Decimal:
+    """Return how much of a resource a member may have now. Needs their scope."""
+    return quotas_of(owner, resources=[resource])[resource].limit
+
+
+def _granted(statement: Statement, owner: Owner, *, now: datetime | None) -> list[QuotaResult]:
+    try:
+        # A refusal leaves the counters as they were; undone, it also lets go of them before others are waited
+        # for.
+        with transaction.atomic() if connection.in_atomic_block else nullcontext():
+            return granted(_rows(statement))
+    except LimitError:
+        # What dead processes had reserved may make room, also when somebody else has refunded it meanwhile.
+        expire_quotas(tenant_id=owner.tenant_id, now=now)
+        return granted(_rows(statement))
+
+
+def _rows(statement: Statement) -> list[Any]:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(*statement)
+            return list(cursor.fetchall())
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise UnavailableError("The database does not answer now; try again in a moment.") from error

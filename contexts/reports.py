@@ -88,10 +88,18 @@ class QuotaResult:
     """When the window ends (UTC); none for what has no window."""
     soft_limit: Decimal = field(default=Decimal(0))
     """From here on a warning is shown."""
+    left_for_all: Decimal | None = None
+    """What all members of the tenant together may still use; none when nothing is stated."""
     allowed: bool = True
     """Whether what was asked for could be set aside."""
 
     @property
     def remaining(self) -> Decimal:
         """Return what may still be used."""
-        return max(Decimal(0), self.limit - self.used - self.reserved)
+        mine = self.limit - self.used - self.reserved
+        return max(Decimal(0), mine if self.left_for_all is None else min(mine, self.left_for_all))
+
+    @property
+    def is_past_soft_limit(self) -> bool:
+        """Tell whether so much is used or reserved that a warning is due."""
+        return self.used + self.reserved >= self.soft_limit > 0

@@ -4,8 +4,6 @@ A transaction says for whom it works in `netra.scope` and its companions (`conte
 functions read that. What is not said is NULL, and a row whose policy is not true is not seen.
 """
 
-from typing import Any
-
 from django.db import migrations
 
 FUNCTIONS = {
@@ -60,18 +58,27 @@ def secure(table: str, **conditions: str) -> migrations.RunSQL:
     `insert_event_log`. It holds for the rows seen and the rows written. `lock` lets rows be locked for
     sharing and changes none.
     """
-    statements: list[Any] = [
-        f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
-        f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
-    ]
-    reverse: list[Any] = [
-        f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY",
-        f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY",
-    ]
-    for name, condition in {"all_system": SYSTEM, **conditions}.items():
-        statements.append(_policy(table, name, condition))
-        reverse.append(f"DROP POLICY {name} ON {table}")
-    return migrations.RunSQL(statements, reverse)
+    policies = add_policy(table, all_system=SYSTEM, **conditions)
+    return migrations.RunSQL(
+        [
+            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+            f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+            *policies.sql,
+        ],
+        [
+            f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY",
+            f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY",
+            *(policies.reverse_sql or ()),
+        ],
+    )
+
+
+def add_policy(table: str, **conditions: str) -> migrations.RunSQL:
+    """Return the operation that lets more through to a secured table, by conditions as `secure` has them."""
+    return migrations.RunSQL(
+        [_policy(table, name, condition) for name, condition in conditions.items()],
+        [f"DROP POLICY {name} ON {table}" for name in conditions],
+    )
 
 
 def _policy(table: str, name: str, condition: str) -> str:

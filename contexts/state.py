@@ -1,10 +1,12 @@
 """The mutable state of one execution context: its own, and gone with it."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from contexts.exceptions import ContextClosedError, QuarantinedError
+from contexts.exceptions import ContextClosedError, QuarantinedError, QuotaExceededError
+from contexts.resources import Resource
 
 if TYPE_CHECKING:
     from contexts.context import UserExecutionContext
@@ -18,7 +20,10 @@ class ContextState:
     one that another user's context owns is refused (or copied, as the registry is set).
     """
 
-    __slots__ = ("_context", "_is_closed", "_lock", "_quarantine", "_registry", "_sizes", "_values")
+    __slots__ = (
+        *("_context", "_is_closed", "_limit", "_lock", "_measure", "_quarantine"),
+        *("_registry", "_sizes", "_values"),
+    )
 
     def __init__(self) -> None:
         """Start empty, open and bound to no registry."""
@@ -28,6 +33,8 @@ class ContextState:
         self._registry: OwnershipRegistry | None = None
         self._context: UserExecutionContext | None = None
         self._quarantine: str | None = None
+        self._limit: int | None = None
+        self._measure: Callable[[Any], int] | None = None
         self._is_closed = False
 
     def __getitem__(self, name: str) -> Any:
@@ -39,11 +46,17 @@ class ContextState:
         Raises:
             ContextClosedError, QuarantinedError: when the context takes nothing more.
             ContextIsolationError: when the value reaches something of another user.
+            QuotaExceededError: when all values together would take more memory than they may.
         """
         with self._lock:
             self.check_open()
             if self._registry is not None and self._context is not None:
-                value, self._sizes[name] = self._registry.claim(self._context, name, value)
+                check = None if self._limit is None else partial(self._check_size, name)
+                value, self._sizes[name] = self._registry.claim(self._context, name, value, check_size=check)
+            elif self._measure is not None:
+                size = self._measure(value)
+                self._check_size(name, size)
+                self._sizes[name] = size
             self._values[name] = value
 
     def __delitem__(self, name: str) -> None:
@@ -72,6 +85,19 @@ class ContextState:
         """Return about how many bytes the values took when they were written."""
         with self._lock:
             return sum(self._sizes.values())
+
+    @property
+    def memory_limit(self) -> int | None:
+        """Return how many bytes the values may take together; none: as many as they like."""
+        return self._limit
+
+    def limit_memory(self, limit_bytes: int, *, measure: Callable[[Any], int]) -> None:
+        """Refuse what would take the values over `limit_bytes`; `measure` tells a value's size in bytes.
+
+        What is put into a value that is kept already is not measured again.
+        """
+        with self._lock:
+            self._limit, self._measure = limit_bytes, measure
 
     @property
     def is_closed(self) -> bool:
@@ -125,3 +151,14 @@ class ContextState:
             self._registry = self._context = None
         if registry is not None and context is not None:
             registry.release_all(context)
+
+    def _check_size(self, name: str, size: int) -> None:
+        others = sum(self._sizes.values()) - self._sizes.get(name, 0)
+        if self._limit is not None and others + size > self._limit:
+            raise QuotaExceededError(
+                f"What the run keeps would take more memory than the {self._limit:,} bytes that it may use.",
+                resource=Resource.MEMORY_BYTES,
+                limit=self._limit,
+                used=others,
+                resets_at=None,
+            )

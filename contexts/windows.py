@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from contexts.models import Window
+from contexts.resources import Window
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

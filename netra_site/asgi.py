@@ -10,8 +10,12 @@ http_application = get_asgi_application()
 
 # These need the apps loaded.
 from netra_site.body_limit import BodyLimit  # noqa: E402
+from netra_site.upload_admission import UploadAdmission  # noqa: E402
 from realtime.routing import websocket_urlpatterns, with_sign_in  # noqa: E402
 
 application = ProtocolTypeRouter(
-    {"http": BodyLimit(http_application), "websocket": with_sign_in(URLRouter(websocket_urlpatterns))}
+    {
+        "http": BodyLimit(UploadAdmission(http_application)),
+        "websocket": with_sign_in(URLRouter(websocket_urlpatterns)),
+    }
 )

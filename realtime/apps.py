@@ -10,11 +10,14 @@ class RealtimeConfig(AppConfig):
     verbose_name = "Realtime"
 
     def ready(self) -> None:
-        """Have committed events published to their owner's sockets, and sockets closed by breaches."""
+        """Have events and quotas published to their owner's sockets, and sockets closed by breaches."""
         from agents.event_log import register_event_sink
         from contexts.incidents import isolation_breached
+        from contexts.signals import quotas_changed
         from realtime.bridge import AgentWebSocketBridge
         from realtime.quarantine import close_sockets
+        from realtime.quota_reports import report_changed_quotas
 
         register_event_sink(AgentWebSocketBridge())
         isolation_breached.connect(close_sockets, dispatch_uid="close-sockets")
+        quotas_changed.connect(report_changed_quotas, dispatch_uid="report-quotas")

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from agents.events import TERMINAL_TYPES, Delta, Event
-from contexts.database import call_in_thread
-from contexts.exceptions import NotAuthenticatedError, PermissionDeniedError, UnavailableError
-from contexts.factory import managed_user_context
-from realtime.emitter import UserWebSocketEmitter
+from contexts.exceptions import UnavailableError
+from contexts.rights import Member
 from realtime.envelopes import Envelope
 from realtime.publishing import publish_envelopes
-from realtime.quota_frames import open_report_context, quota_frames
+from realtime.quota_reports import SETTLED_BY_RUNS, report_quotas
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +28,8 @@ class AgentWebSocketBridge:
         for user_id, own in by_user.items():
             try:
                 await publish_envelopes(user_id, [Envelope.of_event(event) for event in own])
-                if any(event.type in TERMINAL_TYPES for event in own):
-                    await self._report_quotas(user_id)
+                for member in {_member(event) for event in own if event.type in TERMINAL_TYPES}:
+                    await report_quotas(member, SETTLED_BY_RUNS)
             except UnavailableError:
                 runs = sorted({str(event.run_id) for event in own})
                 logger.exception("%d events are left to replay: runs %s", len(own), ", ".join(runs))
@@ -43,12 +41,6 @@ class AgentWebSocketBridge:
         except UnavailableError as error:
             logger.warning("A piece of an answer was not sent: run %s: %s", delta.run_id, error)
 
-    async def _report_quotas(self, user_id: UUID) -> None:
-        try:
-            context = await call_in_thread(open_report_context, user_id)
-        except (NotAuthenticatedError, PermissionDeniedError) as error:
-            logger.info("No quotas are reported to user %s: %s", user_id, error)
-            return
-        async with managed_user_context(context):
-            frames = await call_in_thread(quota_frames, context)
-            await UserWebSocketEmitter(context).emit_account(frames)
+
+def _member(event: Event) -> Member:
+    return Member(tenant_id=event.tenant_id, user_id=event.user_id)

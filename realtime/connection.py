@@ -16,7 +16,7 @@ from realtime.envelopes import Envelope
 from realtime.feed import RunFeed, Verdict
 from realtime.frame_services import read_events
 from realtime.outbox import Outbox, OutboxFullError, SendText
-from realtime.protocol import CloseCode, Frame, close_code_of, encode_frame
+from realtime.protocol import CloseCode, Frame, SessionRevoked, close_code_of, encode_frame
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +59,14 @@ class Connection:
     def end_from_any_thread(self, code: CloseCode, reason: str) -> None:
         """Have the socket closed as `end` does, from outside of its event loop."""
         self.ended.get_loop().call_soon_threadsafe(self.end, code, reason)
+
+    def revoke(self, reason: str) -> None:
+        """Tell the client that its sign-in was ended, and have the socket closed with 4401; never waits."""
+        if self.ended.done():
+            return
+        with suppress(OutboxFullError):  # the close code says it too
+            self.outbox.put(encode_frame(SessionRevoked(user_id=self.user_id, reason=reason)))
+        self.end(CloseCode.NOT_SIGNED_IN, reason)
 
     def extend(self, expires_at: datetime) -> None:
         """Note that the sign-in now lasts until `expires_at` (UTC)."""

@@ -22,6 +22,7 @@ from realtime.connection import Connection
 from realtime.frame_services import OpenedSocket, open_socket
 from realtime.frames import FrameHandler
 from realtime.managers import get_websocket_manager
+from realtime.places import SocketPlace
 from realtime.protocol import (
     CLIENT_TYPES,
     MAX_FRAME_BYTES,
@@ -32,6 +33,7 @@ from realtime.protocol import (
     parse_client_frame,
 )
 from realtime.quarantine import watch_for_quarantine
+from realtime.review import get_socket_review
 from realtime.unavailable import DATABASE_ERRORS, report_unavailable
 
 logger = logging.getLogger(__name__)
@@ -110,13 +112,18 @@ class ChatConsumer(AsyncConsumer):
 
     async def _open(self, signed_in: SignIn) -> None:
         connection_id = new_id()
+        review = get_socket_review()
+        since = review.expect()
+        self._stack.push_async_callback(review.dismiss)
         opened = await call_in_thread(open_socket, signed_in.user_id, connection_id=connection_id)
         self._connection = Connection(opened.context, expires_at=signed_in.expires_at, send=self._send_text)
         self._stack.push_async_callback(self._close_context)
+        place = SocketPlace(self._connection, opened.lease)
+        self._stack.push_async_callback(place.give_back)
         self._stack.push_async_callback(self._connection.stop)
         self._stack.callback(watch_for_quarantine(self._connection))
         manager = get_websocket_manager(opened.context)
-        await manager.add_connection(connection_id, self._connection, max_connections=opened.max_connections)
+        await manager.add_connection(connection_id, self._connection)
         self._stack.push_async_callback(manager.remove_connection, connection_id)
         self._handler = FrameHandler(self._connection)
         await self._connection.answer(_established(opened, signed_in.expires_at))
@@ -124,6 +131,8 @@ class ChatConsumer(AsyncConsumer):
         clock = SocketClock(self._connection, manager)
         self._stack.push_async_callback(_cancel, asyncio.create_task(clock.run(), name="socket-clock"))
         self._connection.ended.add_done_callback(self._note_end)
+        self._stack.callback(review.remove, place)
+        await review.add(place, since=since)
 
     async def _handle(self, data: dict[str, Any]) -> None:
         kind = data.get("type")

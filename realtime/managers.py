@@ -5,18 +5,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from decimal import Decimal
 from uuid import UUID
 
 from channels.layers import get_channel_layer
 
 from contexts.context import UserExecutionContext
-from contexts.exceptions import (
-    ContextClosedError,
-    ContextIsolationError,
-    QuotaExceededError,
-    UnavailableError,
-)
+from contexts.exceptions import ContextClosedError, ContextIsolationError, UnavailableError
 from contexts.manager import get_context_manager
 from realtime.connection import Connection
 from realtime.envelopes import Envelope, unpack_envelopes
@@ -45,26 +39,15 @@ class UserWebSocketManager:
     def __len__(self) -> int:
         return len(self._connections)
 
-    async def add_connection(
-        self, connection_id: UUID, connection: Connection, *, max_connections: Decimal | int
-    ) -> None:
+    async def add_connection(self, connection_id: UUID, connection: Connection) -> None:
         """Let a socket of the user have what is published for them.
 
         Raises:
             ContextIsolationError: when the socket is another user's.
-            QuotaExceededError: when the user has `max_connections` sockets here already.
             UnavailableError: when the channel layer does not answer.
         """
         if connection.user_id != self.user_id:
             raise ContextIsolationError("A socket was about to join another user's.")
-        if len(self._connections) >= max_connections:
-            self._forget_if_empty()
-            raise QuotaExceededError(
-                f"At most {max_connections:.0f} connections may be open at once.",
-                resource="websocket_connections",
-                limit=max_connections,
-                resets_at=None,
-            )
         self._connections[connection_id] = connection
         try:
             async with self._lock:

@@ -1,34 +1,66 @@
-"""What a user is told of their quotas when a run has ended; synchronous."""
+"""The frames that tell a user where they stand with their quotas; synchronous."""
 
-from datetime import UTC, datetime
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
-from contexts.context import UserExecutionContext
-from contexts.factory import UserContextFactory
+from contexts.quota_statements import Owner
 from contexts.quotas import quotas_of
 from contexts.reports import QuotaResult
-from contexts.scope import scope
+from contexts.resources import Resource
+from contexts.scope import owner_scope
 from realtime.protocol import AccountFrame, QuotaUpdated, QuotaWarning
 
-SETTLED_BY_RUNS = frozenset(("agent_runs", "tokens", "cost_usd", "cpu_seconds"))
+WARNED_OF = frozenset(
+    (
+        Resource.AGENT_RUNS,
+        Resource.TOKENS,
+        Resource.COST_USD,
+        Resource.CPU_SECONDS,
+        Resource.STORAGE_BYTES,
+    )
+)
+"""What is used up little by little. Leases come and go, and what counts by the minute is over soon."""
+MAX_REMEMBERED = 10_000
 
 
-def open_report_context(user_id: UUID) -> UserExecutionContext:
-    """Make the context in which a user's quotas are reported; raises what `for_request` raises."""
-    return UserContextFactory().for_request(user_id, operation="report.quotas")
+class SoftLimitMemory:
+    """Remembers which warnings were given, so that each crossing of a soft limit is told once."""
+
+    def __init__(self, *, capacity: int = MAX_REMEMBERED) -> None:
+        """Remember `capacity` warnings; the oldest are forgotten first."""
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._warned: OrderedDict[tuple[UUID, UUID, str], datetime | None] = OrderedDict()
+
+    def is_new(self, owner: Owner, quota: QuotaResult) -> bool:
+        """Tell whether `owner` has passed the soft limit since this was last asked, or in a new window."""
+        key = (owner.tenant_id, owner.user_id, quota.resource)
+        with self._lock:
+            if not quota.is_past_soft_limit:
+                self._warned.pop(key, None)
+                return False
+            if key in self._warned and self._warned[key] == quota.resets_at:
+                return False
+            self._warned[key] = quota.resets_at
+            self._warned.move_to_end(key)
+            if len(self._warned) > self._capacity:
+                self._warned.popitem(last=False)
+            return True
 
 
-def quota_frames(context: UserExecutionContext) -> list[AccountFrame]:
-    """Return an update for each quota that runs use, and a warning for each past its soft limit."""
-    with scope(context):
-        quotas = [
-            quota for quota in quotas_of(context, now=datetime.now(UTC)) if quota.resource in SETTLED_BY_RUNS
-        ]
-    updates: list[AccountFrame] = [QuotaUpdated.of(quota, user_id=context.user_id) for quota in quotas]
+_memory = SoftLimitMemory()
+
+
+def quota_frames(owner: Owner, resources: Sequence[str]) -> list[AccountFrame]:
+    """Return an update for each of the resources, and a warning for each soft limit just passed."""
+    with owner_scope(user_id=owner.user_id, tenant_id=owner.tenant_id):
+        quotas = quotas_of(owner, resources=resources).values()
+    updates: list[AccountFrame] = [QuotaUpdated.of(quota, user_id=owner.user_id) for quota in quotas]
     return updates + [
-        QuotaWarning.of(quota, user_id=context.user_id) for quota in quotas if _is_past_soft_limit(quota)
+        QuotaWarning.of(quota, user_id=owner.user_id)
+        for quota in quotas
+        if quota.resource in WARNED_OF and _memory.is_new(owner, quota)
     ]
-
-
-def _is_past_soft_limit(quota: QuotaResult) -> bool:
-    return quota.used > 0 and quota.used + quota.reserved >= quota.soft_limit

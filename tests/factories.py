@@ -10,10 +10,8 @@ from importlib import import_module
 from typing import Any
 from uuid import UUID
 
-from django.apps import apps
-
 from agents.models import Author, Dataset, Message, Run, RunEvent, Thread
-from contexts.models import Membership, Role, Tenant, Tier, User
+from contexts.models import Membership, Role, Tenant, Tier, TierLimit, User
 
 PASSWORD = "netra-tests-secret-7"
 
@@ -115,7 +113,13 @@ def make_dataset(user: User, tenant: Tenant | None = None, **fields: Any) -> Dat
 def _tier(slug: str) -> Tier:
     # Tests with transactions of their own empty every table afterwards, the migrated tiers' too.
     if not Tier.objects.exists():
-        import_module("contexts.migrations.0002_default_tiers").add_tiers(apps, None)
+        limits = import_module("contexts.migrations.0002_default_tiers").LIMITS
+        for rank, (name, weight) in enumerate({"free": 1, "early": 2, "mid": 4, "enterprise": 8}.items()):
+            tier = Tier.objects.create(slug=name, name=name.capitalize(), rank=rank, weight=weight)
+            TierLimit.objects.bulk_create(
+                TierLimit(tier=tier, resource=resource, limit=by_tier[rank])
+                for resource, (_, by_tier) in limits.items()
+            )
     return Tier.objects.get(slug=slug)
 
 

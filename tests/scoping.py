@@ -35,8 +35,9 @@ CALLEES = tuple(
     )
 )
 OWNED = re.compile(
-    r"\b(?:FROM|INTO|UPDATE|JOIN)\s+\"?(contexts_(?:tenant|membership|quotausage|contextrecord|socketticket|"
-    r"auditentry|auditchain|auditlink|securityincident)|agents_\w+|token_blacklist_outstandingtoken)\b",
+    r"\b(?:FROM|INTO|UPDATE|JOIN)\s+\"?(contexts_(?:tenant|membership|quotausage|tenantquotausage|quotareservation|"
+    r"quotaentry|quotaoverride|quotagrant|contextrecord|socketticket|auditentry|auditchain|auditlink|"
+    r"securityincident)|agents_\w+|token_blacklist_outstandingtoken)\b",
     re.IGNORECASE,
 )
 

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents.api.serializers import DatasetSerializer, NewDatasetSerializer
-from agents.api.upload_handler import MAX_REQUEST_BYTES, BoundedUploadHandler
+from agents.api.upload_handler import ADMITTED_UPLOAD, MAX_REQUEST_BYTES, BoundedUploadHandler
 from agents.selectors import dataset_of, datasets_of
 from agents.uploads import delete_dataset, store_dataset
 from contexts.api.base import ContextView
@@ -57,6 +57,7 @@ class DatasetsView(ContextView):
             name=upload["name"],
             assume_model=upload["assume_model"] or None,
             now=datetime.now(UTC),
+            admitted=getattr(request._request, "scope", {}).get(ADMITTED_UPLOAD),
         )
         return Response(DatasetSerializer(dataset).data, status=status.HTTP_201_CREATED)
 

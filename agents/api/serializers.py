@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from agents.markdown import render_markdown
 from agents.models import Author, Dataset, RunStatus, Thread
 from contexts.api.amounts import format_usd
 from contexts.api.parsing import RequestSerializer, TextField
@@ -44,6 +45,9 @@ class MessageSerializer(serializers.Serializer[Any]):
     def get_html(self, message: Any) -> str | None:
         """Return an answer's HTML as the server made it safe; none for questions."""
         html: str | None = self._answer(message).get("final_response_html")
+        if html is None and message.author == Author.ASSISTANT:
+            # Its run is not kept any more.
+            html = render_markdown(message.text)
         return html
 
     def get_recommendations(self, message: Any) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Taking uploaded files: to disk, never to memory, and never more than is allowed."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +13,15 @@ from contexts.exceptions import PayloadTooLargeError
 _ENVELOPE_BYTES = 65_536
 MAX_REQUEST_BYTES = settings.MAX_UPLOAD_BYTES + _ENVELOPE_BYTES
 """The largest request with a file that is read at all."""
+UPLOAD_PATH = "/api/v1/datasets"
+ADMITTED_UPLOAD = "netra.admitted_upload"
+"""Where an ASGI scope has the `AdmittedUpload` of its request."""
+
+
+def is_upload(scope: Mapping[str, Any]) -> bool:
+    """Tell whether an ASGI scope of HTTP is that of an upload."""
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    return scope["method"].upper() == "POST" and path == UPLOAD_PATH
 
 
 class BoundedUploadHandler(TemporaryFileUploadHandler):

@@ -3,10 +3,11 @@
 import duckdb
 
 
-def open_connection(*, memory_limit_bytes: int, threads: int = 1) -> duckdb.DuckDBPyConnection:
+def open_connection(*, memory_limit_bytes: int | None = None, threads: int = 1) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB instance of its own, in UTC, with limits on memory (bytes) and threads.
 
-    It reads files until `lock` is called. It never spills to disk, so it fails when the memory is used up.
+    It reads files until `lock` is called. It never spills to disk, so it fails when the memory is used up;
+    without a limit here, `limit_memory` sets it.
     """
     connection = duckdb.connect(
         ":memory:",
@@ -15,7 +16,6 @@ def open_connection(*, memory_limit_bytes: int, threads: int = 1) -> duckdb.Duck
             "autoload_known_extensions": False,
             "allow_community_extensions": False,
             "allow_persistent_secrets": False,
-            "memory_limit": f"{memory_limit_bytes}B",
             "threads": threads,
             "temp_directory": "",
             "preserve_insertion_order": True,
@@ -24,7 +24,17 @@ def open_connection(*, memory_limit_bytes: int, threads: int = 1) -> duckdb.Duck
         },
     )
     connection.execute("SET TimeZone = 'UTC'")
+    if memory_limit_bytes is not None:
+        limit_memory(connection, memory_limit_bytes=memory_limit_bytes)
     return connection
+
+
+def limit_memory(connection: duckdb.DuckDBPyConnection, *, memory_limit_bytes: int) -> None:
+    """Have the instance allocate at most so many bytes for what it counts: tables, sorting, grouping.
+
+    What functions make of a single vector of rows is not counted.
+    """
+    connection.execute(f"SET memory_limit = '{memory_limit_bytes}B'")
 
 
 def lock(connection: duckdb.DuckDBPyConnection, *, readable_paths: tuple[str, ...] = ()) -> None:

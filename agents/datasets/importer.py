@@ -54,10 +54,13 @@ class ImportedDataset:
     """What a reader of any analysis should know, as sentences."""
 
 
-def import_file(source: Path, destination: Path, *, filename: str) -> ImportedDataset:
+def import_file(
+    source: Path, destination: Path, *, filename: str, memory_limit_bytes: int = _MEMORY_LIMIT_BYTES
+) -> ImportedDataset:
     """Read the usage log `source`, called `filename` by its user, and store it as Parquet at `destination`.
 
-    The file appears whole or not at all; `destination`'s folder has to exist.
+    The file appears whole or not at all; `destination`'s folder has to exist. DuckDB takes at most
+    `memory_limit_bytes`.
 
     Raises:
         InvalidDatasetError: The file is no usage log of a known format, or has a row that cannot be true.
@@ -70,7 +73,7 @@ def import_file(source: Path, destination: Path, *, filename: str) -> ImportedDa
         raise InvalidDatasetError(_describe_missing(rows.names), filename=filename)
     part = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}.part")
     try:
-        with open_connection(memory_limit_bytes=_MEMORY_LIMIT_BYTES) as connection:
+        with open_connection(memory_limit_bytes=memory_limit_bytes) as connection:
             _write(connection, rows, layout, part)
             imported = _summarise(connection, layout, part)
         with part.open("rb+") as file:

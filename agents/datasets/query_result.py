@@ -41,17 +41,27 @@ class QueryResult(BaseModel):
     """Whether there were more rows."""
 
 
-def cut_rows(rows: Sequence[Sequence[Any]]) -> tuple[tuple[Any, ...], ...]:
-    """Make rows safe for JSON, as many from the first on as `TEXT_TOTAL_LIMIT` characters hold."""
-    kept: list[tuple[Any, ...]] = []
-    characters = 0
-    for row in rows:
-        safe = tuple(make_json_safe(value) for value in row)
-        characters += sum(len(str(value)) for value in safe)
-        if characters > TEXT_TOTAL_LIMIT:
-            break
-        kept.append(safe)
-    return tuple(kept)
+class RowCutter:
+    """Keeps the first rows of an answer, safe for JSON, as many as `TEXT_TOTAL_LIMIT` characters hold."""
+
+    def __init__(self, *, max_rows: int) -> None:
+        """Keep at most `max_rows`."""
+        self.rows: list[tuple[Any, ...]] = []
+        """What is kept."""
+        self.is_full = False
+        """Whether a row was left out, and so are all that follow."""
+        self._max_rows = max_rows
+        self._characters = 0
+
+    def add(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Keep of `rows`, the next ones, what has room."""
+        for row in rows:
+            safe = tuple(make_json_safe(value) for value in row)
+            self._characters += sum(len(str(value)) for value in safe)
+            self.is_full |= len(self.rows) >= self._max_rows or self._characters > TEXT_TOTAL_LIMIT
+            if self.is_full:
+                return
+            self.rows.append(safe)
 
 
 def make_json_safe(value: Any) -> Any:

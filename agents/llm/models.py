@@ -1,5 +1,6 @@
 """The choice of the model that drives an agent."""
 
+import logging
 import re
 
 from django.conf import settings
@@ -13,6 +14,8 @@ from agents.llm.offline import offline_model
 from contexts.context import UserExecutionContext
 from contexts.exceptions import UnavailableError
 from contexts.preferences import allowed_models
+
+logger = logging.getLogger(__name__)
 
 _VARIABLE = re.compile(r"`([A-Z][A-Z0-9_]+)`")
 _EXTRA = re.compile(r"pydantic-ai-slim\[([a-z0-9-]+)\]")
@@ -34,6 +37,20 @@ def select_model(specification: AgentSpecification, context: UserExecutionContex
         return _named_model(name, setting="NETRA_MODEL" if name == settings.NETRA_MODEL else "NETRA_MODELS")
     except ImproperlyConfigured as error:
         raise UnavailableError(str(error), run_id=context.run_id) from error
+
+
+def select_fallback(specification: AgentSpecification, context: UserExecutionContext) -> Model | None:
+    """Return the cheaper model of the context's tier for an agent; none where it names no usable one."""
+    name = context.preferences.chosen_fallback
+    if not name:
+        return None
+    if name == OFFLINE:
+        return offline_model(specification.name)
+    try:
+        return _named_model(name, setting="NETRA_MODELS")
+    except ImproperlyConfigured:
+        logger.exception("The cheaper model of tier %s cannot be used", context.tier)
+        return None
 
 
 def is_metered(model: Model) -> bool:

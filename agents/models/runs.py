@@ -21,6 +21,16 @@ class RunStatus(models.TextChoices):
 OPEN_STATUSES = (RunStatus.QUEUED, RunStatus.RUNNING)
 
 
+class TenantTurn(models.Model):
+    """When it is a tenant's turn to have its next run begun, in the virtual time of fair queuing."""
+
+    tenant = models.OneToOneField("contexts.Tenant", primary_key=True, on_delete=models.CASCADE)
+    tag = models.BigIntegerField(help_text="Of the last run that was queued.")
+
+    def __str__(self) -> str:
+        return f"{self.tenant}: {self.tag}"
+
+
 class Run(models.Model):
     """The work on one message; its events are numbered from 1."""
 
@@ -38,9 +48,8 @@ class Run(models.Model):
         default=0, help_text="How often a worker has taken the run; fences writes."
     )
     model = models.CharField(max_length=200, blank=True, default="")
-    job_id = models.BigIntegerField(null=True)
+    job_id = models.BigIntegerField(null=True, help_text="Empty while the run waits for a place.")
     idempotency_key = models.CharField(max_length=200, null=True)
-    reservation = models.JSONField(default=dict, help_text="Quota reserved at admission, settled at the end.")
     input_tokens = models.BigIntegerField(default=0)
     output_tokens = models.BigIntegerField(default=0)
     cost_usd = models.DecimalField(max_digits=18, decimal_places=6, default=0)
@@ -56,6 +65,11 @@ class Run(models.Model):
         indexes = (
             models.Index(fields=("thread", "created_at", "id"), name="run_by_thread"),
             models.Index(fields=("user", "-created_at"), name="run_by_user"),
+            models.Index(
+                fields=("tenant", "user", "created_at"),
+                name="run_waiting",
+                condition=models.Q(status=RunStatus.QUEUED, job_id=None),
+            ),
             models.Index(
                 fields=("status", "created_at"), name="run_open", condition=models.Q(status__in=OPEN_STATUSES)
             ),

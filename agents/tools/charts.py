@@ -39,20 +39,20 @@ def _draw_charts(environment: ToolEnvironment, parameters: ChartParameters) -> D
     context = environment.context
     if context.run_id is None:
         raise ToolError("Charts are drawn within a run only.")
-    session = environment.sessions.open(parameters.dataset_id)
     dataset_id, now, assumed = parameters.dataset_id, environment.now, parameters.assume_model
-    breakdown = spend_breakdown(session, dataset_id, assumed_model=assumed, priced_at=now)
-    comparison = compare_models(
-        session, dataset_id, assumed_model=assumed, candidates=parameters.candidates, priced_at=now
-    )
-    plan = savings_plan(
-        session,
-        dataset_id,
-        assumed_model=assumed,
-        batch_share=parameters.batch_share,
-        small_model_share=parameters.small_model_share,
-        priced_at=now,
-    )
+    with environment.open(dataset_id) as session:
+        breakdown = spend_breakdown(session, dataset_id, assumed_model=assumed, priced_at=now)
+        comparison = compare_models(
+            session, dataset_id, assumed_model=assumed, candidates=parameters.candidates, priced_at=now
+        )
+        plan = savings_plan(
+            session,
+            dataset_id,
+            assumed_model=assumed,
+            batch_share=parameters.batch_share,
+            small_model_share=parameters.small_model_share,
+            priced_at=now,
+        )
     drawn = {
         "Cost today, on cheaper models, and with each measure": drawings.comparison_chart(comparison, plan),
         "Spend over time": drawings.spend_chart(breakdown),

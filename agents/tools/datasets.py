@@ -76,11 +76,13 @@ def _list_datasets(environment: ToolEnvironment, parameters: NoParameters) -> Da
 
 
 def _describe_dataset(environment: ToolEnvironment, parameters: DatasetParameters) -> BaseModel:
-    return describe_dataset(environment.sessions.open(parameters.dataset_id), parameters.dataset_id)
+    with environment.open(parameters.dataset_id) as session:
+        return describe_dataset(session, parameters.dataset_id)
 
 
 def _query_dataset(environment: ToolEnvironment, parameters: QueryParameters) -> BaseModel:
-    return environment.sessions.open(parameters.dataset_id).query(parameters.sql, max_rows=MAX_QUERY_ROWS)
+    with environment.open(parameters.dataset_id) as session:
+        return session.query(parameters.sql, max_rows=MAX_QUERY_ROWS)
 
 
 LIST_DATASETS = Tool(
@@ -88,6 +90,7 @@ LIST_DATASETS = Tool(
     description="List the usage logs that the user may read, with their sizes, times and assumed models.",
     parameters=NoParameters,
     function=_list_datasets,
+    needs_cpu=False,
 )
 DESCRIBE_DATASET = Tool(
     name="describe_dataset",

@@ -1,13 +1,16 @@
 """What a tool is, and what it gets to work with."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from agents.datasets.session import AnalysisSession
 from agents.tools.sessions import AnalysisSessions
+from agents.tools.work import ToolWork
 from contexts.context import UserExecutionContext
 
 READERS = frozenset({"owner", "admin", "member", "viewer"})
@@ -22,12 +25,18 @@ class Parameters(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolEnvironment:
-    """What one call may use: the caller's context and the run's open datasets."""
+    """What one call may use: the caller's context and the run's datasets."""
 
     context: UserExecutionContext
     sessions: AnalysisSessions
+    work: ToolWork
+    """This call, measured and stopped from outside."""
     now: datetime
     """The moment of the call (UTC), which also fixes the list prices."""
+
+    def open(self, dataset_id: str) -> AbstractContextManager[AnalysisSession]:
+        """Have the session that holds this dataset and no other; raises what `AnalysisSessions.use` does."""
+        return self.sessions.use(dataset_id, self.work)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,3 +53,5 @@ class Tool:
     """Roles that may use it."""
     timeout_seconds: float = 30.0
     """After this long the call is interrupted."""
+    needs_cpu: bool = True
+    """Whether it analyses data, which is metered, and refused once the user's CPU seconds are used up."""

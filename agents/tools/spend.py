@@ -34,42 +34,46 @@ class SavingsParameters(SpendParameters):
 
 
 def _spend_breakdown(environment: ToolEnvironment, parameters: SpendParameters) -> BaseModel:
-    return spend_breakdown(
-        environment.sessions.open(parameters.dataset_id),
-        parameters.dataset_id,
-        assumed_model=parameters.assume_model,
-        priced_at=environment.now,
-    )
+    with environment.open(parameters.dataset_id) as session:
+        return spend_breakdown(
+            session,
+            parameters.dataset_id,
+            assumed_model=parameters.assume_model,
+            priced_at=environment.now,
+        )
 
 
 def _compare_models(environment: ToolEnvironment, parameters: ComparisonParameters) -> BaseModel:
-    return compare_models(
-        environment.sessions.open(parameters.dataset_id),
-        parameters.dataset_id,
-        assumed_model=parameters.assume_model,
-        candidates=parameters.candidates,
-        priced_at=environment.now,
-    )
+    with environment.open(parameters.dataset_id) as session:
+        return compare_models(
+            session,
+            parameters.dataset_id,
+            assumed_model=parameters.assume_model,
+            candidates=parameters.candidates,
+            priced_at=environment.now,
+        )
 
 
 def _savings_plan(environment: ToolEnvironment, parameters: SavingsParameters) -> BaseModel:
-    return savings_plan(
-        environment.sessions.open(parameters.dataset_id),
-        parameters.dataset_id,
-        assumed_model=parameters.assume_model,
-        batch_share=parameters.batch_share,
-        small_model_share=parameters.small_model_share,
-        priced_at=environment.now,
-    )
+    with environment.open(parameters.dataset_id) as session:
+        return savings_plan(
+            session,
+            parameters.dataset_id,
+            assumed_model=parameters.assume_model,
+            batch_share=parameters.batch_share,
+            small_model_share=parameters.small_model_share,
+            priced_at=environment.now,
+        )
 
 
 def _forecast_spend(environment: ToolEnvironment, parameters: SpendParameters) -> BaseModel:
-    return forecast(
-        environment.sessions.open(parameters.dataset_id),
-        parameters.dataset_id,
-        assumed_model=parameters.assume_model,
-        priced_at=environment.now,
-    )
+    with environment.open(parameters.dataset_id) as session:
+        return forecast(
+            session,
+            parameters.dataset_id,
+            assumed_model=parameters.assume_model,
+            priced_at=environment.now,
+        )
 
 
 SPEND_BREAKDOWN = Tool(

@@ -9,6 +9,7 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from unfold.admin import ModelAdmin
 
+from contexts.admin.audited import AuditedMixin
 from contexts.admin.scoping import SuperuserOnlyMixin
 
 # The first two show refresh tokens, the third e-mail addresses of every tenant.
@@ -17,8 +18,10 @@ for model in (OutstandingToken, BlacklistedToken, EmailAddress, Group, Procrasti
 
 
 @admin.register(Group)
-class GroupAdmin(SuperuserOnlyMixin, DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(AuditedMixin, SuperuserOnlyMixin, DjangoGroupAdmin, ModelAdmin):
     """Groups of permissions."""
+
+    audited_fields = ("name", "permissions")
 
 
 @admin.register(ProcrastinateJob)

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from contexts.admin.audited import AuditedMixin
 from contexts.admin.preferences import PREFERENCES, PreferencesForm
 from contexts.admin.scoping import TenantScopedAdmin
 from contexts.models import User
@@ -14,10 +15,12 @@ class UserForm(PreferencesForm, UserChangeForm):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, TenantScopedAdmin):
+class UserAdmin(AuditedMixin, DjangoUserAdmin, TenantScopedAdmin):
     """Accounts; what one may use follows from the membership."""
 
     tenant_path = "memberships__tenant"
+    # What one may do, and nothing personal.
+    audited_fields = ("username", "is_active", "is_staff", "is_superuser", "groups", "user_permissions")
     fieldsets = (*(DjangoUserAdmin.fieldsets or ()), PREFERENCES)
     form = UserForm
     add_form = UserCreationForm

@@ -1,6 +1,5 @@
 """What the user may still use."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from drf_spectacular.utils import extend_schema, extend_schema_field
@@ -47,5 +46,5 @@ class QuotasView(ContextView):
     )
     def get(self, request: Request) -> Response:
         """Tell for every limited resource how much is allowed, used, reserved and left."""
-        quotas = quotas_of(self.context, now=datetime.now(UTC))
-        return Response(QuotaSerializer(quotas, many=True).data)
+        quotas = quotas_of(self.context)
+        return Response(QuotaSerializer(list(quotas.values()), many=True).data)

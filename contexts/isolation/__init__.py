@@ -3,6 +3,7 @@
 from contexts.isolation.breaches import Breach
 from contexts.isolation.outgoing import OutgoingGuard
 from contexts.isolation.ownership import OwnershipRegistry
+from contexts.isolation.reach import size_of
 from contexts.isolation.reachability import SharedObject, SharedObjects, find_shared
 from contexts.isolation.sharing import declare_shared
 
@@ -14,6 +15,7 @@ __all__ = [
     "SharedObjects",
     "declare_shared",
     "find_shared",
+    "size_of",
 ]
 
 # Every context's state leads to these.

@@ -2,7 +2,7 @@
 
 import copy
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from sys import getsizeof
 from typing import Any
 
@@ -10,7 +10,7 @@ from contexts.context import UserExecutionContext
 from contexts.exceptions import ContextIsolationError
 from contexts.isolation.breaches import Breach, Report, is_same_user
 from contexts.isolation.paths import path_to
-from contexts.isolation.reach import Reach, reach
+from contexts.isolation.reach import Reach, reach, size_of
 from contexts.isolation.sharing import DATA
 from contexts.labels import label
 from contexts.models.incidents import BreachKind, Detector
@@ -37,23 +37,39 @@ class OwnershipRegistry:
         self._holders: dict[int, list[UserExecutionContext]] = {}
         self._claims: dict[UserExecutionContext, dict[str, list[Any]]] = {}
 
-    def claim(self, context: UserExecutionContext, name: str, value: Any) -> tuple[Any, int]:
+    def claim(
+        self,
+        context: UserExecutionContext,
+        name: str,
+        value: Any,
+        *,
+        check_size: Callable[[int], None] | None = None,
+    ) -> tuple[Any, int]:
         """Let `context` own all that can change in `value`, in place of what it kept under `name`.
 
         Returns the value to keep, which is a deep copy if another user owns some of it and the
-        registry is not strict, and about how many bytes it takes.
+        registry is not strict, and about how many bytes it takes: exactly what `check_size` was called
+        with, which may refuse it before anything is changed.
 
         Raises:
             ContextIsolationError: when another user owns some of it, and it is not or cannot be copied.
         """
         if type(value) in DATA:
+            size = getsizeof(value)
+            if check_size is not None:
+                check_size(size)
             if name in self._claims.get(context, ()):
                 self.release(context, name)
-            return value, getsizeof(value)
+            return value, size
         found = reach(value, limit=LIMIT)
+        size = found.size
+        if check_size is not None:
+            if not found.is_complete:
+                size = size_of(value)
+            check_size(size)
         if owners := self._take(context, name, found):
-            value, found = self._settle(context, name, value, found, owners)
-        return value, found.size
+            value = self._settle(context, name, value, found, owners)
+        return value, size
 
     def release(self, context: UserExecutionContext, name: str) -> None:
         """Give up what `context` keeps under `name`."""
@@ -124,7 +140,7 @@ class OwnershipRegistry:
         value: Any,
         found: Reach,
         owners: list[UserExecutionContext],
-    ) -> tuple[Any, Reach]:
+    ) -> Any:
         kind, details = self._describe(context, name, value, found)
         copied = None
         if not self.strict:
@@ -140,7 +156,7 @@ class OwnershipRegistry:
         self._report(Breach(kind, Detector.ON_WRITE, is_blocked, (context, *owners), details))
         if is_blocked:
             raise ContextIsolationError("The value leads to something that belongs to another user.")
-        return copied, found
+        return copied
 
     def _describe(
         self, context: UserExecutionContext, name: str, value: Any, found: Reach

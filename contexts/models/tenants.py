@@ -29,6 +29,11 @@ class Tenant(StatedPreferences):
 
     class Meta:
         ordering = ("name",)
+        permissions = (
+            ("see_every_tenant", "Can see every tenant's rows"),
+            ("move_tenant", "Can put a tenant on another tier"),
+            ("reset_quotas", "Can reset what a member has used"),
+        )
         constraints = (
             models.CheckConstraint(condition=~models.Q(name=""), name="tenant_has_a_name"),
             models.CheckConstraint(condition=~models.Q(slug=""), name="tenant_has_a_slug"),

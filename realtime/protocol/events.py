@@ -37,6 +37,8 @@ class QueuedData(Frame):
     """The datasets it is about."""
     agent: str | None
     """The agent asked for by name, if any."""
+    position: Annotated[int, Field(ge=0)] = 0
+    """Its place among the user's runs that wait in line, 1 for the next; 0 when none is before it."""
 
 
 class RunQueued(RunEventFrame):

@@ -40,6 +40,12 @@ class LiveProgress:
             self._line("dim", f"thread {frame['thread_id']}, run {frame['run_id']}")
             self._doing("Waiting for a worker …")
 
+    def _on_run_queued(self, frame: dict[str, Any]) -> None:
+        position = frame["data"].get("position", 0)
+        if position > 0:
+            self._line("yellow", f"{'':>14}  waiting in line, number {position}")
+            self._doing(f"Waiting in line, number {position} …")
+
     def _on_agent_thinking(self, frame: dict[str, Any]) -> None:
         self._line("", f"{frame['agent_name']:>14}  {frame['data']['text']}")
         self._doing(f"{frame['agent_name']} is thinking …")

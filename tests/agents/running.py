@@ -102,9 +102,7 @@ async def execute(
     executor = RunExecutor(
         contexts=UserContextFactory(manager), engines=engines or engines_with(model, manager=manager)
     )
-    await executor.execute(
-        run_id, user_id=run.user_id, tenant_id=run.tenant_id, concurrent_runs=10, is_stopping=is_stopping
-    )
+    await executor.execute(run_id, user_id=run.user_id, tenant_id=run.tenant_id, is_stopping=is_stopping)
 
 
 def stored_events(run_id: UUID) -> list[RunEvent]:

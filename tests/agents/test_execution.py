@@ -6,12 +6,11 @@ import weakref
 
 import pytest
 
-from agents.engine_factory import ExecutionEngineFactory
 from agents.event_writer import get_event_writer
 from agents.execution import RunHandedBackError
 from agents.models import Message, Run
-from agents.outcomes import RunOutcome, Usage, finish_run
-from agents.registry import AgentRegistry
+from agents.outcomes import RunOutcome, finish_run
+from agents.usage import Usage
 from contexts.database import async_pool, call_in_thread
 from contexts.manager import UserContextManager, get_context_manager
 from contexts.models import ContextRecord, QuotaUsage, TierLimit
@@ -151,25 +150,6 @@ async def test_a_run_that_ends_after_its_cancellation_was_asked_for_is_cancelled
     assert event.type == "run_cancelled"
     assert await call_in_thread(finish_run, begun.context, outcome, attempt=begun.attempt) is None
     await get_context_manager().cleanup_all()
-
-
-async def test_a_user_waits_for_a_free_place(alice):
-    engines = ExecutionEngineFactory(manager=UserContextManager(), registry=AgentRegistry())
-    order = []
-
-    async def work(name, release):
-        async with engines.user_place(alice.id, concurrent_runs=1):
-            order.append(name)
-            await release.wait()
-
-    release = asyncio.Event()
-    tasks = [asyncio.create_task(work(name, release)) for name in ("first", "second")]
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert order == ["first"]
-    release.set()
-    await asyncio.gather(*tasks)
-    assert order == ["first", "second"]
 
 
 @pytest.mark.mission_critical("P6")

@@ -46,7 +46,6 @@ async def test_only_the_jobs_of_others_are_rescued(recorder):
             mine,
             user_id=cast.alice.id,
             tenant_id=cast.acme.id,
-            concurrent_runs=2,
             is_stopping=go_on.is_set,
         )
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from agents.models import Dataset
+from agents.upload_storage import AdmittedUpload
 from agents.uploads import delete_dataset, store_dataset
 from contexts.exceptions import (
     InvalidDatasetError,
@@ -12,9 +13,13 @@ from contexts.exceptions import (
     NotFoundError,
     PermissionDeniedError,
     QuotaExceededError,
+    UnavailableError,
 )
 from contexts.factory import UserContextFactory, managed_user_context
-from contexts.models import Membership, QuotaUsage, TierLimit
+from contexts.models import Membership, QuotaOverride, QuotaReservation, QuotaUsage, TierLimit
+from contexts.quotas import release_quota, reserve_quota
+from contexts.signals import quotas_changed
+from tests.contexts.quota_books import imbalances
 from tests.factories import make_cast
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -46,6 +51,20 @@ def store(context, tmp_path, content=GOOD, **fields):
 
 def files(folder: Path):
     return [path for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
+
+
+@pytest.fixture
+def changes():
+    """Return what is told of changed quotas, as it is told."""
+    told = []
+
+    def note(sender, **told_of):
+        row = QuotaUsage.objects.get(user_id=told_of["user_id"], resource="storage_bytes")
+        told.append((told_of["user_id"], told_of["tenant_id"], told_of["resources"], row.used))
+
+    quotas_changed.connect(note)
+    yield told
+    quotas_changed.disconnect(note)
 
 
 def storage_used(user):
@@ -129,3 +148,63 @@ def test_viewers_upload_nothing(cast, tmp_path, dataset_folder):
     with context_of(cast.bob) as context, pytest.raises(PermissionDeniedError):
         store(context, tmp_path)
     assert not files(dataset_folder)
+
+
+def admitted(owner, size):
+    reservation = reserve_quota(owner, {"storage_bytes": size}, purpose="upload")
+    return AdmittedUpload(reservation=reservation, size=size)
+
+
+@pytest.mark.mission_critical("P4")
+@pytest.mark.parametrize("size", [10, 100_000], ids=["less was set aside", "more was set aside"])
+def test_an_admitted_upload_settles_what_was_set_aside(cast, tmp_path, size):
+    with context_of(cast.alice) as context:
+        dataset = store(context, tmp_path, admitted=admitted(context, size))
+    assert storage_used(cast.alice) == dataset.stored_bytes
+    assert not QuotaReservation.objects.exists()
+    assert imbalances() == {}
+
+
+@pytest.mark.mission_critical("P4")
+def test_an_upload_that_turns_out_larger_than_what_is_left_is_not_kept(cast, tmp_path, dataset_folder):
+    TierLimit.objects.filter(tier__slug="free", resource="storage_bytes").update(limit=100)
+    with context_of(cast.carol) as context, pytest.raises(QuotaExceededError):
+        store(context, tmp_path, admitted=admitted(context, 90))
+    assert not files(dataset_folder)
+    assert storage_used(cast.carol) == 0
+    assert imbalances() == {}
+
+
+@pytest.mark.mission_critical("P4")
+def test_what_was_set_aside_for_someone_else_is_not_touched(cast, tmp_path):
+    with context_of(cast.carol) as other:
+        upload = admitted(other, 100_000)
+    with context_of(cast.alice) as context:
+        dataset = store(context, tmp_path, admitted=upload)
+    assert storage_used(cast.alice) == dataset.stored_bytes
+    assert QuotaUsage.objects.get(user=cast.carol).reserved == 100_000
+
+
+def test_an_upload_whose_reservation_ended_counts_all_the_same(cast, tmp_path):
+    with context_of(cast.alice) as context:
+        upload = admitted(context, 100_000)
+        release_quota(upload.reservation)
+        dataset = store(context, tmp_path, admitted=upload)
+    assert storage_used(cast.alice) == dataset.stored_bytes
+    assert imbalances() == {}
+
+
+def test_changed_storage_is_told_once_it_is_so(cast, tmp_path, changes):
+    with context_of(cast.alice) as context:
+        dataset = store(context, tmp_path)
+        with pytest.raises(InvalidDatasetError):
+            store(context, tmp_path, b"")
+        delete_dataset(context, dataset.id)
+    told = (cast.alice.id, cast.acme.id, ("storage_bytes",))
+    assert changes == [(*told, dataset.stored_bytes), (*told, 0)]
+
+
+def test_an_import_takes_no_more_memory_than_its_user_may(cast, tmp_path):
+    QuotaOverride.objects.create(tenant=cast.acme, resource="memory_bytes", limit=200_000, reason="small")
+    with context_of(cast.alice) as context, pytest.raises(UnavailableError, match="memory"):
+        store(context, tmp_path, GOOD + GOOD.splitlines(keepends=True)[1] * 50_000)

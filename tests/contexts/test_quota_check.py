@@ -1,7 +1,7 @@
 """Quota asked for through the manager: set aside while the context is open, or refused."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -11,8 +11,9 @@ from contexts.database import call_in_thread
 from contexts.exceptions import ContextClosedError, InvalidRequestError, QuarantinedError
 from contexts.factory import UserContextFactory
 from contexts.identifiers import new_id
+from contexts.leases import get_lease_keeper
 from contexts.manager import UserContextManager
-from contexts.models import AuditEntry, QuotaUsage, Tier
+from contexts.models import AuditEntry, QuotaReservation, QuotaUsage, Tier
 from tests.factories import make_cast
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -113,11 +114,25 @@ def test_what_cannot_be_asked_for_is_refused_and_changes_nothing(manager, carol,
     assert reserved(carol) == {}
 
 
-def test_a_tier_without_a_limit_allows_nothing(manager, carol):
+def test_a_tier_without_a_limit_allows_what_the_free_tier_does(manager, carol):
     Tier.objects.get(slug="free").limits.filter(resource="tokens").delete()
-    result = manager.enforce_quotas(carol.context_id, {"tokens": 1}, now=NOW)
-    assert (result.allowed, result.limit) == (False, 0)
-    assert manager.enforce_quotas(carol.context_id, {"tokens": 0}, now=NOW).allowed
+    result = manager.enforce_quotas(carol.context_id, {"tokens": 50_001}, now=NOW)
+    assert (result.allowed, result.limit) == (False, 50_000)
+    assert manager.enforce_quotas(carol.context_id, {"tokens": 50_000}, now=NOW).allowed
+
+
+def test_what_is_set_aside_lasts_as_long_as_the_context(manager, carol):
+    manager.enforce_quotas(carol.context_id, {"tokens": 5})
+    reservation = QuotaReservation.objects.get()
+    assert reservation.purpose == "context"
+    keeper = get_lease_keeper()
+    QuotaReservation.objects.update(expires_at=datetime.now(UTC) + timedelta(seconds=1))
+    keeper.renew()
+    reservation.refresh_from_db()
+    assert reservation.expires_at > datetime.now(UTC) + timedelta(seconds=30)
+    manager.cleanup_context_sync(carol.context_id)
+    assert not QuotaReservation.objects.exists()
+    assert not keeper.drop(reservation.id)
 
 
 @pytest.mark.mission_critical("P4")

@@ -9,15 +9,18 @@ import pytest
 from django.db import connection
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
-from agents.models import Chart
+from agents.models import Chart, TenantTurn
 from contexts.models import (
     AuditEntry,
     ContextRecord,
-    QuotaUsage,
-    Resource,
+    QuotaGrant,
+    QuotaOverride,
     SecurityIncident,
     SocketTicket,
 )
+from contexts.quotas import reserve_quota
+from contexts.resources import Resource
+from tests.contexts.quota_books import member_of
 from tests.factories import make_cast, make_dataset, make_event, make_message, make_run, make_thread
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.mission_critical("P5")]
@@ -33,8 +36,19 @@ EXEMPT = {
     "token_blacklist_blacklistedtoken": "which tokens are spent; the tokens themselves are secured",
     "contexts_user": "signing in",
 }
-OPERATORS_ONLY = {"contexts_auditchain", "contexts_auditlink", "contexts_securityincident"}
-TENANTS_OWN = {"agents_dataset", "contexts_membership"}
+OPERATORS_ONLY = {
+    "agents_tenantturn",
+    "contexts_auditchain",
+    "contexts_auditlink",
+    "contexts_securityincident",
+}
+TENANTS_OWN = {
+    "agents_dataset",
+    "contexts_membership",
+    "contexts_quotagrant",
+    "contexts_quotaoverride",
+    "contexts_tenantquotausage",
+}
 USERS_OWN = {"contexts_socketticket", "token_blacklist_outstandingtoken"}
 
 # Every table with a column that names a user or tenant, or a foreign key to a table that is owned.
@@ -87,9 +101,12 @@ def cast():
         make_message(thread)
         make_dataset(user)
         Chart.objects.create(tenant=tenant, user=user, run=run, title="t", alt_text="a", svg="<svg/>")
-        QuotaUsage.objects.create(
-            tenant=tenant, user=user, resource=Resource.TOKENS, window_start=now, used=1
-        )
+        # A reservation, counters and the ledger.
+        reserve_quota(member_of(user), {"tokens": 1}, timedelta(hours=1))
+        adjustment = {"tenant": tenant, "resource": Resource.TOKENS, "reason": "a test"}
+        QuotaOverride.objects.create(**adjustment, limit=1_000)
+        QuotaGrant.objects.create(**adjustment, amount=1_000, window_start=now)
+        TenantTurn.objects.get_or_create(tenant=tenant, defaults={"tag": 0})
         ContextRecord.objects.create(
             id=uuid4(),
             tenant=tenant,
@@ -192,7 +209,7 @@ def test_in_a_scope_only_the_users_own_rows_are_seen(raw, cast, name):
 
 def test_a_manager_reads_the_audit_and_quotas_of_the_tenant_and_of_no_other(raw, cast):
     say(raw, cast.alice, role="owner")
-    for table in ("contexts_auditentry", "contexts_quotausage"):
+    for table in ("contexts_auditentry", "contexts_quotausage", "contexts_quotaentry"):
         users = {row[0] for row in raw.execute(f"SELECT user_id FROM {table}").fetchall()}
         assert users == {cast.alice.id, cast.bob.id}
     assert count(raw, "agents_thread", "user_id <> %s", cast.alice.id) == 0
@@ -204,6 +221,10 @@ INSERTS = {
     "contexts_auditentry": "(action, details, tenant_id, user_id) VALUES ('x', '{}', %s, %s)",
     "contexts_quotausage": "(tenant_id, user_id, resource, window_start, used, reserved) "
     "VALUES (%s, %s, 'tokens', now(), 0, 0)",
+    "contexts_quotaentry": "(tenant_id, user_id, resource, window_start, kind, used, reserved) "
+    "VALUES (%s, %s, 'tokens', now(), 'used', -1, 0)",
+    "contexts_quotaoverride": '(id, tenant_id, user_id, resource, applies_to, reason, "limit") '
+    "VALUES (gen_random_uuid(), %s, %s, 'tokens', 'member', 'I want', 1)",
     "contexts_membership": "(id, tenant_id, user_id, role) VALUES (gen_random_uuid(), %s, %s, 'owner')",
 }
 
@@ -222,6 +243,53 @@ def test_another_tenants_rows_can_be_neither_changed_nor_deleted(raw, cast):
     assert raw.execute("UPDATE agents_run SET text = 'x' WHERE user_id = %s", [cast.carol.id]).rowcount == 0
     own = raw.execute("UPDATE agents_run SET text = 'x' WHERE user_id = %s", [cast.alice.id])
     assert own.rowcount == 1
+
+
+QUOTA_WRITES = [
+    "UPDATE contexts_quotausage SET used = 0",
+    "UPDATE contexts_tenantquotausage SET reserved = 0",
+    "UPDATE contexts_quotareservation SET amounts = '{0}'",
+    "DELETE FROM contexts_quotausage",
+    "DELETE FROM contexts_tenantquotausage",
+    "DELETE FROM contexts_quotareservation",
+    "DELETE FROM contexts_quotaoverride",
+    'UPDATE contexts_quotaoverride SET "limit" = 1000000',
+    "UPDATE contexts_quotagrant SET amount = 1000000",
+    "DELETE FROM contexts_quotaentry",
+]
+
+
+@pytest.mark.mission_critical("P4")
+@pytest.mark.parametrize("statement", QUOTA_WRITES)
+def test_nobody_changes_their_own_quota(raw, cast, statement):
+    say(raw, cast.alice, role="owner")
+    assert raw.execute(statement).rowcount == 0
+
+
+OWN_QUOTA = {name: sql for name, sql in INSERTS.items() if "quota" in name}
+
+
+@pytest.mark.mission_critical("P4")
+@pytest.mark.parametrize("table", OWN_QUOTA)
+def test_nobody_gives_themselves_quota(raw, cast, table):
+    say(raw, cast.alice, role="owner")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        raw.execute(f"INSERT INTO {table} {OWN_QUOTA[table]}", [cast.acme.id, cast.alice.id])
+
+
+@pytest.mark.mission_critical("P4")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE contexts_quotaentry SET used = 0",
+        "DELETE FROM contexts_quotaentry",
+        "TRUNCATE contexts_quotaentry",
+    ],
+)
+def test_the_ledger_is_append_only_for_operators_too(raw, cast, statement):
+    raw.execute("SELECT set_config('netra.scope', 'system', true)")
+    with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"):
+        raw.execute(statement)
 
 
 def test_nobody_makes_themselves_a_member_or_changes_their_tier(raw, cast):

@@ -3,8 +3,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from contexts.exceptions import ContextClosedError, ContextIsolationError, QuarantinedError
-from contexts.isolation import OwnershipRegistry
+from contexts.exceptions import (
+    ContextClosedError,
+    ContextIsolationError,
+    QuarantinedError,
+    QuotaExceededError,
+)
+from contexts.isolation import OwnershipRegistry, size_of
 from tests.contexts.test_context import make_context
 
 
@@ -179,3 +184,50 @@ def test_threads_may_write_one_state_at_once(registry):
     context.state.close()
     for number, value in enumerate(values):
         other.state[str(number)] = value
+
+
+def test_what_does_not_fit_is_refused_and_nothing_of_it_kept(registry):
+    for state in (bound(registry).state, make_context().state):
+        state.limit_memory(100_000, measure=size_of)
+        state["rows"] = kept = ["x" * 1_000 + str(number) for number in range(10)]
+        before = state.memory_bytes
+        assert before > 10_000
+        for name, value in (
+            ("rows", [b"x" * 100_000]),
+            ("text", "x" * 90_000),
+            ("deep", {"a": {"b": bytearray(95_000)}}),
+        ):
+            with pytest.raises(QuotaExceededError) as caught:
+                state[name] = value
+            assert (caught.value.resource, caught.value.limit) == ("memory_bytes", 100_000)
+        assert state["rows"] is kept
+        assert list(state) == ["rows"]
+        assert state.memory_bytes == before
+
+
+def test_what_is_replaced_or_deleted_makes_room(registry):
+    state = bound(registry).state
+    state.limit_memory(100_000, measure=size_of)
+    state["text"] = "x" * 90_000
+    state["text"] = "y" * 95_000
+    with pytest.raises(QuotaExceededError):
+        state["more"] = "z" * 10_000
+    del state["text"]
+    state["more"] = "z" * 95_000
+
+
+def test_a_refused_value_may_become_anothers(registry):
+    alice, carol = bound(registry), bound(registry)
+    alice.state.limit_memory(1_000, measure=size_of)
+    refused = ["x" * 2_000]
+    with pytest.raises(QuotaExceededError):
+        alice.state["rows"] = refused
+    carol.state["rows"] = refused
+    assert registry.owner_of(refused) is carol
+
+
+def test_many_small_things_are_all_measured(registry):
+    state = bound(registry).state
+    state.limit_memory(10_000_000, measure=size_of)
+    with pytest.raises(QuotaExceededError):
+        state["rows"] = [[b"x" * 1_000 + bytes([number % 256])] for number in range(12_000)]

@@ -26,8 +26,10 @@ class _Exchange:
 
 
 async def _read_all(scope: Message, receive: Any, send: Any) -> None:
-    while (await receive())["more_body"]:
+    while (message := await receive()).get("more_body"):
         pass
+    if message["type"] == "http.disconnect":
+        return
     await send({"type": "http.response.start", "status": 200, "headers": []})
 
 

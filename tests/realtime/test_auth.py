@@ -14,8 +14,10 @@ from contexts.database import call_in_thread
 from contexts.factory import UserContextFactory, managed_user_context
 from contexts.models import Membership, User
 from contexts.tickets import issue_ticket
+from realtime.review import get_socket_review
 from tests.factories import PASSWORD, Cast, make_user
 from tests.realtime.sockets import OpenSocket, Socket
+from tests.waiting import eventually
 
 HOST = (b"host", b"localhost:8000")
 ORIGIN = (b"origin", b"http://localhost:8000")
@@ -197,9 +199,13 @@ async def test_an_invalid_refresh_is_refused_and_the_socket_lives_on(
     assert (await socket.ask(type="ping", id="2"))["type"] == "pong"
 
 
-async def test_a_user_deactivated_meanwhile_is_closed_at_the_next_frame(
-    cast: Cast, open_socket: OpenSocket
+async def test_a_user_deactivated_unheard_is_closed_at_the_next_frame(
+    cast: Cast, open_socket: OpenSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("contexts.changes.CHANNEL", "nothing_is_told_here")
+    await open_socket(cast.carol)
+    review = get_socket_review()
+    await eventually(lambda: review._heard == 1)
     socket = await open_socket(cast.alice)
     await call_in_thread(User.objects.filter(id=cast.alice.id).update, is_active=False)
     answer = await socket.ask(type="send_message", text="Hello")

@@ -71,7 +71,7 @@ async def test_a_manager_refuses_another_users_socket_and_frames(cast: Cast) -> 
 
     connection = Connection(carols, expires_at=datetime.now(UTC) + timedelta(hours=1), send=send)
     with pytest.raises(ContextIsolationError):
-        await get_websocket_manager(alices).add_connection(uuid4(), connection, max_connections=5)
+        await get_websocket_manager(alices).add_connection(uuid4(), connection)
     with pytest.raises(ContextIsolationError):
         connection.deliver([Envelope.of_account(revoked(cast.alice))])
     with pytest.raises(ContextIsolationError):

@@ -18,6 +18,7 @@ from agents.event_writer import close_event_writer
 from agents.worker import run_worker
 from contexts.database import close_async_pool
 from contexts.sweeper import sweep_contexts
+from realtime.quota_reports import flush_quota_reports
 
 CLOSE_GRACE_SECONDS = 5
 
@@ -91,6 +92,7 @@ async def _serve(listener: socket.socket, *, with_worker: bool) -> None:
         for task in tasks[1:]:
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
+        await flush_quota_reports()
         await close_event_writer()
         await close_async_pool()
     for result in results:

@@ -5,6 +5,7 @@ import { byId, element, icon } from "./elements.js";
 import { namesModels, reasonAgainst } from "./file_kinds.js";
 import { formatBytes, formatInteger } from "./format.js";
 import { announce } from "./notices.js";
+import { refusalText } from "./quotas.js";
 
 /** One file or dataset: asking (which model to assume), uploading, ready or failed. */
 class Attachment {
@@ -123,7 +124,7 @@ export class Attachments extends EventTarget {
       this.dispatchEvent(new CustomEvent("uploaded", { detail: dataset }));
     } catch (error) {
       if (error.name === "AbortError") return;
-      this.#fail(item, error.message);
+      this.#fail(item, refusalText(error));
       return;
     }
     this.#draw(item);

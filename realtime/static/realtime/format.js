@@ -2,10 +2,17 @@
 
 const integers = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const money = new Intl.NumberFormat("en", { style: "currency", currency: "USD" });
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const dates = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long" });
+const ordinals = new Intl.PluralRules("en", { type: "ordinal" });
 const percents = new Intl.NumberFormat("en", { maximumFractionDigits: 1, minimumFractionDigits: 1 });
 
 /** `19366` → `19,366` */
 export const formatInteger = (value) => integers.format(Number(value));
+
+/** `12345678` → `12.3M`, and numbers below 10,000 as they are */
+export const formatCompact = (value) => (Number(value) < 10_000 ? formatInteger(value) : compact.format(Number(value)));
 
 /** A decimal string in USD → `$96.79` */
 export const formatUsd = (value) => money.format(Number(value));
@@ -35,6 +42,20 @@ export function formatDuration(milliseconds) {
   if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
+
+/** A moment → `at 14:05`, `tomorrow at 02:00`, `on 1 December at 01:00`, by the reader's clock */
+export function formatMoment(timestamp) {
+  const moment = new Date(timestamp);
+  const tomorrow = new Date();
+  tomorrow.setDate(tomorrow.getDate() + 1);
+  const at = `at ${clock.format(moment)}`;
+  if (moment.toDateString() === new Date().toDateString()) return at;
+  if (moment.toDateString() === tomorrow.toDateString()) return `tomorrow ${at}`;
+  return `on ${dates.format(moment)} ${at}`;
+}
+
+/** `2` → `2nd` */
+export const formatOrdinal = (value) => `${value}${{ one: "st", two: "nd", few: "rd", other: "th" }[ordinals.select(value)]}`;
 
 /** `spend_breakdown` → `Spend breakdown` */
 export function humanName(identifier) {

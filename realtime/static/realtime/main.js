@@ -8,7 +8,7 @@ import { byId } from "./elements.js";
 import { humanName } from "./format.js";
 import { DatasetList, ThreadList } from "./lists.js";
 import { announce, hideBanner, showBanner } from "./notices.js";
-import { refreshQuotas } from "./quotas.js";
+import { noteQuota, refreshQuotas, refusalText, warningText } from "./quotas.js";
 import { RunStore, TERMINAL_TYPES } from "./run_record.js";
 import { setUpSidebar } from "./sidebar.js";
 import { ChatSocket, ConnectionLost } from "./socket.js";
@@ -50,7 +50,7 @@ async function send(text, datasetIds) {
     question.remove();
     if (conversation.visit === visit) byId("welcome").hidden = conversation.threadId !== null;
     composer.fill(text);
-    composer.showProblem(error.message);
+    composer.showProblem(refusalText(error));
   } finally {
     composer.setSending(false);
     showState();
@@ -170,17 +170,17 @@ function takeFrame(frame) {
       runs.get(frame.run_id)?.acceptDelta(frame);
       break;
     case "quota_updated":
-      refreshQuotas().catch(tell);
+      noteQuota(frame);
       break;
     case "quota_warning":
-      showBanner(`${humanName(frame.resource)}: ${Number(frame.used) + Number(frame.reserved)} of ${Number(frame.limit)} are used.`);
-      refreshQuotas().catch(tell);
+      noteQuota(frame);
+      showBanner(warningText(frame));
       break;
     case "session_expiring":
       showBanner("Your session ends soon.", { link: { href: page.loginUrl, text: "Sign in again" } });
       break;
     case "error":
-      showBanner(frame.message);
+      showBanner(refusalText({ message: frame.message, resetsAt: frame.resets_at }));
       break;
     default:
       // Frames of a later protocol that this page need not know.
@@ -197,7 +197,12 @@ const CONNECTION_WORDS = {
   refused: "Not allowed",
 };
 
+let hasBeenOffline = false;
+
 async function showConnection(state) {
+  // What was told meanwhile was not heard.
+  if (state === "online" && hasBeenOffline) refreshQuotas().catch(tell);
+  hasBeenOffline = state !== "online" && state !== "connecting";
   byId("connection").dataset.state = state;
   byId("connection-text").textContent = CONNECTION_WORDS[state];
   if (state === "online" || state === "connecting") {
@@ -206,7 +211,7 @@ async function showConnection(state) {
     return;
   }
   const signIn = { link: { href: page.loginUrl, text: "Sign in" }, isClosable: false };
-  if (state === "signed_out") showBanner("You are no longer signed in.", signIn);
+  if (state === "signed_out") showBanner(`You are no longer signed in. ${socket.closeReason}`, signIn);
   else if (state === "refused") {
     const why = socket.closeReason || "This account may not open a connection.";
     showBanner(why, { link: { href: location.pathname, text: "Reload" }, isClosable: false });

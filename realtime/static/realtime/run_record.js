@@ -22,6 +22,8 @@ export class RunRecord extends EventTarget {
     this.lastSeq = 0;
     /** queued, running, completed, failed or cancelled */
     this.status = "queued";
+    /** While it is queued: 1 for the next in the user's own line, 0 when only a worker is waited for. */
+    this.position = 0;
     this.startedAt = null;
     this.durationMs = null;
     /** `{agent, reason, thoughts, tools, startedAt, durationMs}`, in the order of work. */
@@ -58,6 +60,13 @@ export class RunRecord extends EventTarget {
     return "applied";
   }
 
+  /** Note that a run has left the line that this one waits in. */
+  moveUp(leftFrom) {
+    if (this.status !== "queued" || this.position < 2 || leftFrom >= this.position) return;
+    this.position -= 1;
+    this.dispatchEvent(new CustomEvent("change", { detail: {} }));
+  }
+
   /** Take a piece of the answer; offsets count characters (code points), and a lower one starts over from there. */
   acceptDelta({ offset, text }) {
     const known = Array.from(this.text);
@@ -71,6 +80,7 @@ export class RunRecord extends EventTarget {
     switch (type) {
       case "run_queued":
         this.startedAt = at;
+        this.position = data.position ?? 0;
         break;
       case "agent_started":
         this.status = "running";
@@ -167,6 +177,7 @@ export class RunStore extends EventTarget {
     const record = new RunRecord(runId, threadId);
     this.#records.set(runId, record);
     record.addEventListener("change", ({ detail: { event, isLive } }) => {
+      if (isLive && TERMINAL_TYPES.has(event.type)) for (const other of this.openRuns()) other.moveUp(record.position);
       // After the views, which listen to the record itself.
       if (isLive) queueMicrotask(() => this.dispatchEvent(new CustomEvent("live", { detail: { record, event } })));
     });

@@ -1,7 +1,7 @@
 /** The work panel: what the agents of one run think, which tools run and for how long. */
 
 import { element, icon } from "./elements.js";
-import { countOf, formatDuration, humanName } from "./format.js";
+import { countOf, formatDuration, formatOrdinal, humanName } from "./format.js";
 import { keepTicking, stopTicking } from "./ticker.js";
 
 const SHOWN_CHARACTERS = 6000;
@@ -151,7 +151,7 @@ export class WorkPanel {
     const done = `${countOf(agents, "agent")}, ${countOf(tools, "tool call")}`;
     switch (record.status) {
       case "queued":
-        return "Waiting for a worker";
+        return record.position > 0 ? `Waiting, ${formatOrdinal(record.position)} in line` : "Waiting for a worker";
       case "running": {
         const step = record.currentStep;
         const tool = step?.tools.findLast((known) => known.state === "running");

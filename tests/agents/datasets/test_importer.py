@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from agents.datasets import import_file
-from contexts.exceptions import InvalidDatasetError
+from contexts.exceptions import InvalidDatasetError, UnavailableError
 
 pytestmark = pytest.mark.unit
 
@@ -29,7 +29,10 @@ def stored_rows(tmp_path: Path, columns: str = "*") -> list[tuple]:
 def test_real_traces_keep_every_token(
     real_log, tmp_path, name, format_name, rows, input_tokens, output_tokens, is_relative
 ):
-    imported = import_file(real_log(name), tmp_path / "trace.parquet", filename=name)
+    # What the smallest tier grants suffices.
+    imported = import_file(
+        real_log(name), tmp_path / "trace.parquet", filename=name, memory_limit_bytes=256 << 20
+    )
 
     assert imported.format == format_name
     assert (imported.rows, imported.requests) == (rows, rows)
@@ -283,3 +286,14 @@ def test_a_bad_file_leaves_what_was_stored_before(import_bytes, tmp_path):
         import_bytes("input_tokens,output_tokens\n1,x\n")
 
     assert (tmp_path / "stored.parquet").read_bytes() == before
+
+
+def test_an_import_keeps_within_the_memory_it_was_granted(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("project,input_tokens,output_tokens\n" + f"{'p' * 150},1,2\n" * 100_000)
+
+    with pytest.raises(UnavailableError, match="more memory"):
+        import_file(log, tmp_path / "log.parquet", filename="log.csv", memory_limit_bytes=8 << 20)
+
+    assert list(tmp_path.glob("*.p*")) == []
+    assert import_file(log, tmp_path / "log.parquet", filename="log.csv").rows == 100_000

@@ -1,4 +1,3 @@
-import threading
 from pathlib import Path
 
 import pytest
@@ -138,17 +137,6 @@ def test_a_query_cannot_take_more_memory_than_granted(session):
     with pytest.raises(ToolError, match="memory"):
         session.query("SELECT string_agg(repeat('x', 1000000)) FROM range(2000)")
 
-    assert session.query("SELECT 1").rows == ((1,),)
-
-
-def test_a_running_query_can_be_interrupted_from_another_thread(session):
-    timer = threading.Timer(0.2, session.interrupt)
-    timer.start()
-
-    with pytest.raises(ToolError, match="interrupted"):
-        session.query("SELECT count(*) FROM range(1000000000000) a, range(1000000) b")
-
-    timer.join()
     assert session.query("SELECT 1").rows == ((1,),)
 
 

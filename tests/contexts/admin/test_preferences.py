@@ -1,5 +1,4 @@
 from typing import Any
-from uuid import UUID
 
 import pytest
 from django.db.models import Model
@@ -8,7 +7,8 @@ from django.urls import reverse
 from pytest_django.fixtures import Settings
 
 from contexts.models import Tenant, Tier, User
-from tests.factories import Cast, make_user
+from tests.contexts.admin.pages import filled_form
+from tests.factories import Cast
 
 LARGE = "openai:gpt-4o"
 FIELDS = ("preferred_model", "preferred_language", "preferred_time_zone", "preferred_agents")
@@ -20,16 +20,6 @@ def offered(settings: Settings) -> None:
     settings.NETRA_MODELS = [LARGE]
 
 
-@pytest.fixture
-def operator(cast: Cast) -> Client:
-    client = Client()
-    client.force_login(
-        make_user("operator", is_staff=True, is_superuser=True),
-        backend="django.contrib.auth.backends.ModelBackend",
-    )
-    return client
-
-
 def _row(cast: Cast, model: type[Model]) -> Any:
     return {Tier: cast.acme.tier, Tenant: cast.acme, User: cast.alice}[model]
 
@@ -39,19 +29,8 @@ def _save(operator: Client, row: Any, **changes: str) -> Any:
     address = reverse(f"admin:contexts_{row._meta.model_name}_change", args=[row.pk])
     page = operator.get(address)
     assert page.status_code == 200
-    forms = [page.context["adminform"].form]
-    for inline in page.context["inline_admin_formsets"]:
-        forms += [inline.formset.management_form, *inline.formset.initial_forms]
-    sent = {
-        form.add_prefix(name): form[name].value()
-        for form in forms
-        for name in form.fields
-        if name != "password" and form[name].value() not in (None, False)
-    }
-    for field in ("last_login", "date_joined"):
-        if moment := sent.pop(field, None):
-            sent |= {f"{field}_0": f"{moment:%Y-%m-%d}", f"{field}_1": f"{moment:%H:%M:%S}"}
-    sent = {name: str(value) if isinstance(value, UUID) else value for name, value in sent.items()}
+    sent = filled_form(page)
+    sent.pop("password", None)
     return operator.post(address, sent | changes)
 
 

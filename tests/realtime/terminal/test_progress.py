@@ -26,6 +26,7 @@ def test_each_step_is_told() -> None:
     progress = io.StringIO()
     frames = [
         {"type": "ack", "id": "q", "run_id": "r", "thread_id": "t"},
+        {"type": "run_queued", "data": {"text": "Where?", "position": 2}},
         {"type": "agent_thinking", "agent_name": "data", "data": {"step": 1, "text": "Adding up."}},
         {"type": "tool_executing", "agent_name": "data", "data": {"tool_name": "spend_breakdown"}},
         {
@@ -46,6 +47,7 @@ def test_each_step_is_told() -> None:
     said = progress.getvalue()
     for words in (
         "thread t",
+        "waiting in line, number 2",
         "Adding up.",
         "✗ spend_breakdown, 12 ms",
         "data  → reporting",

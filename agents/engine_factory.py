@@ -16,7 +16,13 @@ from agents.llm.budget import ModelBudget
 from agents.model_breakers import ModelBreakers
 from agents.registry import AgentRegistry
 from contexts.context import UserExecutionContext
-from contexts.exceptions import ConflictError, ContextClosedError, QuotaExceededError, UnavailableError
+from contexts.exceptions import (
+    ConflictError,
+    ContextClosedError,
+    NetraError,
+    QuotaExceededError,
+    UnavailableError,
+)
 from contexts.manager import UserContextManager
 from contexts.metering import QuotaMeter
 from contexts.quota_statements import Reservation
@@ -61,6 +67,18 @@ class ExecutionEngineFactory:
     def active_engines(self) -> int:
         """Return how many engines are made and not closed."""
         return len(self._active)
+
+    @property
+    def active_contexts(self) -> tuple[UserExecutionContext, ...]:
+        """Return the contexts of the engines that are made and not closed."""
+        return tuple(engine.context for engine in self._active.values())
+
+    def interrupt(self, context: UserExecutionContext, error: NetraError) -> None:
+        """Have a context's run end with `error`, if it is still under way."""
+        assert context.run_id is not None
+        engine = self._active.get(context.run_id)
+        if engine is not None and engine.context is context:
+            engine.interrupt(error)
 
     def metrics(self) -> EngineMetrics:
         """Return the counts since the factory was made."""

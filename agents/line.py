@@ -20,7 +20,7 @@ from agents.queueing import enqueue_run
 from contexts.context import UserExecutionContext
 from contexts.exceptions import LimitError, QuotaExceededError
 from contexts.quota_statements import Amount, Reservation
-from contexts.quotas import extend_quota, limit_of, renew_quotas, reserve_quota
+from contexts.quotas import extend_quota, limit_of, release_quota, renew_quotas, reserve_quota
 from contexts.resources import Resource
 from contexts.scope import owner_scope, system_scope
 
@@ -102,6 +102,7 @@ def keep_place(run: Run) -> bool:
     """
     if renew_quotas([run.id], ttl=RUN_TTL):
         return True
+    release_quota(run_reservation(run))  # expired, but perhaps not refunded yet
     if _reserve(run, {**ADMISSION, **PLACE}):
         return True
     _reserve(run, ADMISSION)

@@ -26,7 +26,7 @@ from contexts.exceptions import (
     InvalidRequestError,
     LimitError,
 )
-from contexts.quotas import use_quota
+from contexts.quotas import expire_quotas, use_quota
 from contexts.scope import scope
 
 MAX_TEXT_LENGTH = 10_000
@@ -66,6 +66,8 @@ def start_run(
     """
     require_member(context)
     _check(text, dataset_ids, agent, idempotency_key)
+    # Before the transactions, which would hold what others need for as long as they last.
+    expire_quotas(tenant_id=context.tenant_id)
     try:
         with scope(context, outermost=True):
             existing = _run_of_key(context, idempotency_key)

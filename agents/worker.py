@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 from agents.admission_changes import admit_after_changes
 from agents.analysis.charts import warm_up as warm_up_charts
 from agents.analysis.prices import find_prices
+from agents.datasets.query_process import QueryProcess
 from agents.engine_factory import ExecutionEngineFactory
 from agents.event_writer import close_event_writer, get_event_writer
 from agents.execution import RunExecutor
@@ -21,6 +22,7 @@ from agents.llm.models import check_model_setting
 from agents.prometheus import EngineCollector
 from agents.queueing import HOUSEKEEPING, QUEUE
 from agents.registry import AgentRegistry
+from agents.run_review import RunReview
 from agents.tasks import EXECUTOR
 from contexts.changes import get_change_listener
 from contexts.database import close_async_pool
@@ -53,7 +55,9 @@ async def run_worker(*, concurrency: int | None = None, handle_signals: bool = F
         rescue = asyncio.create_task(
             _rescue_what_was_lost(app, executor, every=stalled_after / 4), name="rescue-stalled"
         )
-        changes = get_change_listener().subscribe(admit_after_changes)
+        listener = get_change_listener()
+        receivers = (admit_after_changes, RunReview(engines).apply)
+        subscriptions = [listener.subscribe(receive) for receive in receivers]
         sweeping = asyncio.create_task(sweep_contexts(), name="sweep-contexts")
         idling = asyncio.create_task(engines.close_idle_engines(), name="close-idle-engines")
         warming = asyncio.create_task(asyncio.to_thread(_warm_up), name="warm-up")
@@ -75,7 +79,7 @@ async def run_worker(*, concurrency: int | None = None, handle_signals: bool = F
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
-            await get_change_listener().unsubscribe(changes)
+            await listener.unsubscribe(*subscriptions)
             REGISTRY.unregister(figures)
             await engines.shutdown()
             await manager.cleanup_all()
@@ -85,9 +89,10 @@ async def run_worker(*, concurrency: int | None = None, handle_signals: bool = F
 
 
 def _warm_up() -> None:
-    """Load the price list and the chart renderer, so that the first user need not wait for them."""
+    """Load price list, chart renderer and query processes, so that the first user need not wait for them."""
     find_prices("gpt-4o", priced_at=datetime.now(UTC))
     warm_up_charts()
+    QueryProcess().close()
 
 
 async def _rescue_what_was_lost(app: App, executor: RunExecutor, *, every: float) -> None:

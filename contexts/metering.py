@@ -1,5 +1,6 @@
 """Drawing on a reservation from coroutines, while the work that it is for goes on."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,8 +24,11 @@ from contexts.quota_statements import (
     granted,
     reserve_statement,
     settle_statement,
+    use_statement,
 )
 from contexts.reports import QuotaResult
+
+logger = logging.getLogger(__name__)
 
 Taken = Mapping[str, Decimal]
 
@@ -102,7 +106,9 @@ class QuotaMeter:
         for name, amount in taken.items():
             self._free[name] += max(Decimal(0), amount - actual.get(name, Decimal(0)))
         if any(actual.values()):
-            await self._rows(settle_statement(self._reservation, actual, keeps=True, now=None))
+            drawn = await self._rows(settle_statement(self._reservation, actual, keeps=True, now=None))
+            if not drawn[0][0]:
+                await self._use(actual)
             for name, amount in actual.items():
                 if quota := self._standing.get(name):
                     self._standing[name] = replace(
@@ -110,6 +116,13 @@ class QuotaMeter:
                         used=quota.used + amount,
                         reserved=quota.reserved - min(amount, taken.get(name, Decimal(0))),
                     )
+
+    async def _use(self, actual: Mapping[str, Decimal]) -> None:
+        """Count what was used after the reservation had ended, as when another worker ended the run."""
+        try:
+            granted(await self._rows(use_statement(self._reservation, actual, now=None)))
+        except LimitError as refusal:
+            logger.warning("%s of run %s were used beyond the limit", refusal.resource, self._reservation.id)
 
     async def _extend(self, amounts: Mapping[str, Amount]) -> None:
         statement = reserve_statement(

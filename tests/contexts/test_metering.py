@@ -168,3 +168,11 @@ async def test_a_task_that_is_cancelled_while_it_waits_keeps_the_books(reservati
     assert await call_in_thread(imbalances) == {}
     assert await call_in_thread(release_quota, reservation)
     assert await counted() == (0, 0)
+
+
+async def test_what_is_used_after_the_end_is_counted_all_the_same(reservation):
+    meter = QuotaMeter(reservation)
+    taken = await meter.take({"tokens": 50})
+    assert await call_in_thread(release_quota, reservation)
+    await meter.put_back(taken, {"tokens": 30})
+    assert await counted() == (30, 0)

@@ -123,9 +123,11 @@ def test_a_thousand_reservations_from_four_processes_are_granted_up_to_the_limit
 
 
 def test_what_a_killed_process_held_is_free_again_once_its_lease_has_expired(member, workers):
-    for seed, each in enumerate(workers):
-        each.tell(attempts=120, ttl=2, seed=seed)
     doomed, *others = workers
+    # Far more than it can do until the others let it hold something ten times.
+    doomed.tell(attempts=5_000, ttl=2, seed=0)
+    for seed, each in enumerate(others, start=1):
+        each.tell(attempts=120, ttl=2, seed=seed)
     assert [doomed.hear() for _ in range(10)] == ["holds"] * 10
     doomed.process.kill()
     doomed.process.wait()

@@ -369,4 +369,4 @@ class QuotaBooks(RuleBasedStateMachine):
 class TestQuotaBooks(QuotaBooks.TestCase):
     """The machine as a test."""
 
-    settings = settings(max_examples=40, stateful_step_count=40)
+    settings = settings(max_examples=20, stateful_step_count=40)

@@ -143,18 +143,33 @@ def granted(rows: Sequence[Sequence[Any]]) -> list[QuotaResult]:
 def refusal(quota: QuotaResult, *, is_tenants: bool = False) -> LimitError:
     """Return the error that says which limit is used up, and until when."""
     kind = RateLimitedError if quota.window == Window.MINUTE else QuotaExceededError
-    until = f" It is free again at {quota.resets_at:%Y-%m-%d %H:%M} UTC." if quota.resets_at else ""
-    period = f" a {quota.window}" if quota.resets_at else ""
-    name = quota.resource.replace("_", " ")
-    whose = "Your organisation's limit" if is_tenants else "The limit"
     return kind(
-        f"{whose} of {quota.limit.normalize():f} {name}{period} is used up.{until}",
+        f"{_reason(quota, is_tenants=is_tenants)}{_way_out(quota)}",
         resource=quota.resource,
         limit=quota.limit,
         used=quota.used,
         reserved=quota.reserved,
         resets_at=quota.resets_at,
     )
+
+
+def _reason(quota: QuotaResult, *, is_tenants: bool) -> str:
+    limit = RULES[quota.resource].describe(quota.limit)
+    left = max(Decimal(0), quota.limit - quota.used - quota.reserved)
+    whose = " in your organisation" if is_tenants else ""
+    if quota.window == Window.LEASE:
+        return f"At most {limit} are allowed{whose}."
+    period = f" a {quota.window}" if quota.resets_at else ""
+    if left:
+        rest = RULES[quota.resource].describe(left)
+        return f"Of {limit}{period}{whose} only {rest} are left, which does not suffice."
+    return f"The limit of {limit}{period}{whose} is used up."
+
+
+def _way_out(quota: QuotaResult) -> str:
+    if quota.resets_at:
+        return f" It is free again at {quota.resets_at:%Y-%m-%d %H:%M} UTC."
+    return " Delete something to make room." if quota.window == Window.TOTAL else ""
 
 
 def check_amounts(amounts: Mapping[str, Amount]) -> dict[str, Decimal]:

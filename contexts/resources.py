@@ -49,25 +49,42 @@ class Rule:
     """The limit of a member where neither tier nor override states one: that of the free tier."""
     is_whole: bool = True
     """Whether only whole amounts make sense."""
+    things: str
+    """What is counted, in the plural, as it follows an amount."""
+
+    def describe(self, amount: Decimal) -> str:
+        """Return an amount in words, such as `50,000 tokens` or `$1.00 of model costs`."""
+        if self.things.startswith("of model"):
+            return f"${amount:,.2f} {self.things}"
+        if self.things.startswith("of "):
+            return f"{_in_bytes(amount)} {self.things}"
+        return f"{amount.normalize():,f} {self.things}"
 
 
-def _rule(window: Window, fallback: int, *, is_whole: bool = True) -> Rule:
-    return Rule(window=window, fallback=Decimal(fallback), is_whole=is_whole)
+def _in_bytes(amount: Decimal) -> str:
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if amount >= size:
+            return f"{(amount / size).quantize(Decimal('0.1')).normalize():,f} {unit}"
+    return f"{amount.normalize():,f} bytes"
+
+
+def _rule(window: Window, fallback: int, things: str, *, is_whole: bool = True) -> Rule:
+    return Rule(window=window, fallback=Decimal(fallback), things=things, is_whole=is_whole)
 
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        "agent_runs": _rule(Window.DAY, 10),
-        "concurrent_runs": _rule(Window.LEASE, 1),
-        "websocket_connections": _rule(Window.LEASE, 2),
-        "tokens": _rule(Window.DAY, 50_000),
-        "cost_usd": _rule(Window.MONTH, 1, is_whole=False),
-        "cpu_seconds": _rule(Window.DAY, 60, is_whole=False),
-        "memory_bytes": _rule(Window.CONTEXT, 256 * MEBIBYTE),
-        "run_seconds": _rule(Window.RUN, 30, is_whole=False),
-        "storage_bytes": _rule(Window.TOTAL, 50 * MEGABYTE),
-        "messages": _rule(Window.MINUTE, 30),
-        "retention_days": _rule(Window.TOTAL, 7),
+        "agent_runs": _rule(Window.DAY, 10, "runs"),
+        "concurrent_runs": _rule(Window.LEASE, 1, "runs at once"),
+        "websocket_connections": _rule(Window.LEASE, 2, "open connections"),
+        "tokens": _rule(Window.DAY, 50_000, "tokens"),
+        "cost_usd": _rule(Window.MONTH, 1, "of model costs", is_whole=False),
+        "cpu_seconds": _rule(Window.DAY, 60, "CPU seconds", is_whole=False),
+        "memory_bytes": _rule(Window.CONTEXT, 256 * MEBIBYTE, "of memory"),
+        "run_seconds": _rule(Window.RUN, 30, "seconds for a run", is_whole=False),
+        "storage_bytes": _rule(Window.TOTAL, 50 * MEGABYTE, "of storage"),
+        "messages": _rule(Window.MINUTE, 30, "messages"),
+        "retention_days": _rule(Window.TOTAL, 7, "days kept"),
     }
 )
 """The rule of every resource, in the order in which they are shown. The migration that makes the database's

@@ -98,7 +98,7 @@ async def test_a_run_at_its_limit_ends_with_what_it_found_and_never_passes_it(al
     run, events = await answer(alice, recorder, paid)
     assert events[-1].type == "agent_completed"
     text = events[-1].data["final_response"]
-    assert text.startswith("**This answer ends early.** The limit of 6000 tokens a day is used up.")
+    assert text.startswith("**This answer ends early.** Of 6,000 tokens a day only ")
     assert "It is free again at" in text
     assert "gpt-4o" in text.partition("until then.")[2]
     tools = [event.data["tool_name"] for event in events if event.type == "tool_completed"]
@@ -129,7 +129,7 @@ async def test_money_counts_as_tokens_do(alice, recorder):
     paid = Paid()
     _, events = await answer(alice, recorder, paid)
     assert paid.lengths == []
-    assert "cost usd" in events[-1].data["final_response"]
+    assert "of model costs a month" in events[-1].data["final_response"]
 
 
 async def test_past_the_soft_limit_the_cheaper_model_goes_on_and_the_user_is_told(alice, recorder):

@@ -74,7 +74,7 @@ async def test_a_runaway_query_is_cut_at_the_limit(cast, tmp_path, recorder):
     team = await make_team(cast, tmp_path, cpu_seconds=3)
     await team.query("SELECT 1")
     for sql in (ENDLESS, "SELECT 1"):
-        with pytest.raises(ToolError, match="limit of 3 cpu seconds a day is used up"):
+        with pytest.raises(ToolError, match="limit of 3 CPU seconds a day is used up"):
             await team.query(sql)
     used, reserved = await call_in_thread(cpu_used, cast)
     assert 2.9 <= used <= 4
@@ -157,7 +157,7 @@ async def test_a_run_goes_on_after_a_query_that_used_up_the_cpu(cast, tmp_path, 
     await execute(run_id, asking(arguments, "It took too long."))
     events = await call_in_thread(stored_events, run_id)
     assert events[-1].type == "agent_completed"
-    assert "cpu seconds a day is used up" in _failed(events).data["error"]["message"]
+    assert "CPU seconds a day is used up" in _failed(events).data["error"]["message"]
     used, reserved = await call_in_thread(cpu_used, cast)
     assert 0.9 <= used <= 2
     assert reserved == 0

@@ -23,7 +23,7 @@ def test_the_meter_follows_a_changed_limit_without_reloading(
         expect(meter.get_by_text("Used up, free again")).to_be_visible()
         chat.ask("What can you do?")
         problem = chat.page.locator("#composer-problem")
-        expect(problem).to_contain_text("limit of 0 agent runs a day is used up")
+        expect(problem).to_contain_text("limit of 0 runs a day is used up")
         expect(chat.question).to_have_value("What can you do?")
     expect(meter.get_by_text("Used up")).to_have_count(0)
 

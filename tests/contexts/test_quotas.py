@@ -105,7 +105,7 @@ def test_all_of_a_call_is_reserved_or_nothing(carol):
 def test_a_refusal_tells_where_the_user_stands(carol):
     use_quota(carol, {"tokens": 100}, now=NOW)
     reserve_quota(carol, {"tokens": 49_000}, now=NOW)
-    with pytest.raises(QuotaExceededError, match=r"The limit of 50000 tokens a day is used up") as refusal:
+    with pytest.raises(QuotaExceededError, match="Of 50,000 tokens a day only 900 tokens are left") as refusal:
         reserve_quota(carol, {"tokens": 901}, now=NOW)
     assert (refusal.value.used, refusal.value.reserved, refusal.value.remaining) == (100, 49_000, 900)
 
@@ -253,7 +253,7 @@ def test_a_ceiling_for_the_tenant_is_shared(carol):
         reserve_quota(other, {"agent_runs": 8}, now=NOW)
         standing = quotas_of(carol, resources=["agent_runs"], now=NOW)["agent_runs"]
         assert (standing.limit, standing.left_for_all, standing.remaining) == (10, 4, 4)
-        with pytest.raises(QuotaExceededError, match="Your organisation's limit of 12 agent runs") as refusal:
+        with pytest.raises(QuotaExceededError, match="Of 12 runs a day in your organisation only 4 runs are left") as refusal:
             reserve_quota(carol, {"agent_runs": 5, "tokens": 1}, now=NOW)
         assert (refusal.value.limit, refusal.value.reserved, refusal.value.remaining) == (12, 8, 4)
         reserve_quota(carol, {"agent_runs": 4}, now=NOW)
@@ -273,3 +273,19 @@ def test_a_ceiling_for_the_tenant_is_shared(carol):
 def test_windows(window, start, end):
     assert window_start(window, now=NOW) == start
     assert window_end(window, now=NOW) == end
+
+
+@pytest.mark.parametrize(
+    ("resource", "amount", "words"),
+    [
+        ("agent_runs", 10, "10 runs"),
+        ("tokens", 50_000, "50,000 tokens"),
+        ("cost_usd", Decimal("1.5"), "$1.50 of model costs"),
+        ("cpu_seconds", Decimal("0.25"), "0.25 CPU seconds"),
+        ("storage_bytes", 50_000_000, "50 MB of storage"),
+        ("storage_bytes", 900, "900 bytes of storage"),
+        ("memory_bytes", 2**28, "268.4 MB of memory"),
+    ],
+)
+def test_amounts_are_told_in_the_words_of_their_resource(resource, amount, words):
+    assert RULES[resource].describe(Decimal(amount)) == words

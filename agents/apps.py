@@ -1,6 +1,7 @@
 """The application that runs agents."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_delete
 
 
 class AgentsConfig(AppConfig):
@@ -10,8 +11,11 @@ class AgentsConfig(AppConfig):
     verbose_name = "Agents"
 
     def ready(self) -> None:
-        """Tell the preferences which agents exist."""
+        """Tell the preferences which agents exist; no file outlives its dataset's row."""
         from agents.catalog import ALWAYS_ON, CATALOG
+        from agents.dataset_files import delete_file_of
+        from agents.models import Dataset
         from contexts.preferences import register_agent_names
 
         register_agent_names((agent.name for agent in CATALOG), always_on=ALWAYS_ON)
+        post_delete.connect(delete_file_of, sender=Dataset, dispatch_uid="delete_file_of_dataset")

@@ -9,9 +9,10 @@ delays another's first run by more than one.
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from agents.models import Run
@@ -20,7 +21,14 @@ from agents.queueing import enqueue_run
 from contexts.context import UserExecutionContext
 from contexts.exceptions import LimitError, QuotaExceededError
 from contexts.quota_statements import Amount, Reservation
-from contexts.quotas import extend_quota, limit_of, release_quota, renew_quotas, reserve_quota
+from contexts.quotas import (
+    extend_quota,
+    limit_of,
+    quotas_of,
+    release_quota,
+    renew_quotas,
+    reserve_quota,
+)
 from contexts.resources import Resource
 from contexts.scope import owner_scope, system_scope
 
@@ -62,11 +70,25 @@ def join_line(context: UserExecutionContext, run: Run, *, now: datetime | None =
     return ahead + 1
 
 
-def admit_next(*, tenant_id: UUID, user_id: UUID) -> int:
-    """Give free places to a user's waiting runs, the oldest first; return how many. In their scope."""
+def admit_after_end(*, tenant_id: UUID, user_id: UUID) -> None:
+    """Let the next run in when one of a user's has ended; in their scope and line.
+
+    Where all members share a limit, the next is whoever has waited longest in the tenant, once the
+    transaction is committed.
+    """
+    member = Reservation(id=user_id, tenant_id=tenant_id, user_id=user_id)
+    resource = Resource.CONCURRENT_RUNS
+    if quotas_of(member, resources=[resource])[resource].left_for_all is None:
+        admit_next(tenant_id=tenant_id, user_id=user_id)
+    else:
+        transaction.on_commit(partial(admit_all, tenant_id=tenant_id))
+
+
+def admit_next(*, tenant_id: UUID, user_id: UUID, at_most: int = MAX_WAITING_RUNS) -> int:
+    """Give free places to a user's waiting runs, oldest first; return how many. In their scope and line."""
     admitted = 0
     waiting = _waiting(tenant_id, user_id).order_by("created_at", "id")
-    for run in waiting.select_for_update(skip_locked=True)[:MAX_WAITING_RUNS]:
+    for run in waiting.select_for_update(skip_locked=True)[:at_most]:
         try:
             if not extend_quota(run_reservation(run), PLACE) and not _reserve(run, {**ADMISSION, **PLACE}):
                 break
@@ -78,18 +100,27 @@ def admit_next(*, tenant_id: UUID, user_id: UUID) -> int:
 
 
 def admit_all(*, tenant_id: UUID | None = None) -> int:
-    """Give free places to whoever waits, in one tenant or in all, as after a limit was raised."""
+    """Give free places to whoever waits, in one tenant or in all, as after a limit was raised.
+
+    One for each in turn, beginning with who has waited longest. Opens scopes itself.
+    """
     with system_scope("admit waiting runs", always_audited=False):
         waiting = Run.objects.filter(status=RunStatus.QUEUED, job_id=None)
         if tenant_id is not None:
             waiting = waiting.filter(tenant_id=tenant_id)
-        owners = list(waiting.order_by().values_list("tenant_id", "user_id").distinct())
+        runs = waiting.order_by("created_at", "id").values_list("tenant_id", "user_id")
+        owners = list(dict.fromkeys(runs))
     admitted = 0
-    for tenant, user in owners:
-        with owner_scope(tenant_id=tenant, user_id=user):
-            lock_line(tenant_id=tenant, user_id=user)
-            admitted += admit_next(tenant_id=tenant, user_id=user)
+    while owners:
+        owners = [owner for owner in owners if _admit_one(*owner)]
+        admitted += len(owners)
     return admitted
+
+
+def _admit_one(tenant_id: UUID, user_id: UUID) -> bool:
+    with owner_scope(tenant_id=tenant_id, user_id=user_id):
+        lock_line(tenant_id=tenant_id, user_id=user_id)
+        return bool(admit_next(tenant_id=tenant_id, user_id=user_id, at_most=1))
 
 
 def keep_place(run: Run) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from agents.event_records import next_seq, store_event
 from agents.events import Event
-from agents.line import admit_next, lock_line, run_reservation
+from agents.line import admit_after_end, lock_line, run_reservation
 from agents.models import Author, Message, Run
 from agents.models.runs import OPEN_STATUSES, RunStatus
 from agents.storable import storable
@@ -115,7 +115,7 @@ def close_run(run: Run, outcome: RunOutcome) -> Event:
     lock_line(tenant_id=run.tenant_id, user_id=run.user_id)
     # What the models and tools used was drawn as they used it. A run that never began cost nothing.
     settle_quota(run_reservation(run), {"agent_runs": 1} if run.attempt else {})
-    admit_next(tenant_id=run.tenant_id, user_id=run.user_id)
+    admit_after_end(tenant_id=run.tenant_id, user_id=run.user_id)
     record_system_audit(
         outcome.event_type,
         tenant_id=run.tenant_id,

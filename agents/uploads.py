@@ -5,7 +5,8 @@ from pathlib import Path
 from uuid import UUID
 
 from agents.analysis.prices import find_prices
-from agents.datasets.importer import ImportedDataset, import_file
+from agents.dataset_import import import_for
+from agents.datasets.importer import ImportedDataset
 from agents.models import Dataset
 from agents.selectors import dataset_of
 from agents.threads import require_member
@@ -14,15 +15,13 @@ from contexts.audit import record_audit
 from contexts.context import UserExecutionContext
 from contexts.exceptions import InvalidRequestError, LimitError, PermissionDeniedError
 from contexts.identifiers import new_id
-from contexts.quotas import give_back_quota, limit_of
-from contexts.resources import MEBIBYTE, Resource
+from contexts.quotas import give_back_quota
+from contexts.resources import Resource
 from contexts.scope import scope
 from contexts.signals import quotas_changed
 from contexts.windows import EPOCH
 
 MANAGERS = frozenset({"owner", "admin"})
-IMPORT_MEMORY_BYTES = 512 * MEBIBYTE
-"""What an import may use at most, even if its user may use more."""
 
 
 def store_dataset(
@@ -42,7 +41,8 @@ def store_dataset(
     Raises:
         InvalidDatasetError: when the file is not a usage log.
         InvalidRequestError: when `assume_model` has no list price, or a name cannot be used.
-        QuotaExceededError: when the user's storage is used up.
+        QuotaExceededError: when the user's storage or CPU seconds are used up, or the file needs too much
+            memory.
         PermissionDeniedError: when the user may only look.
     """
     require_member(context)
@@ -56,11 +56,7 @@ def store_dataset(
         assumed_model=_known_model(assume_model, now=now),
     )
     dataset.path.parent.mkdir(parents=True, exist_ok=True)
-    with scope(context):
-        memory_bytes = int(limit_of(context, Resource.MEMORY_BYTES))
-    imported = import_file(
-        file, dataset.path, filename=filename, memory_limit_bytes=min(IMPORT_MEMORY_BYTES, memory_bytes)
-    )
+    imported = import_for(context, file, dataset.path, filename=filename)
     try:
         _fill(dataset, imported)
         with scope(context, outermost=True):
@@ -110,7 +106,7 @@ def _tell_storage_changed(dataset: Dataset) -> None:
         sender=Dataset,
         user_id=dataset.user_id,
         tenant_id=dataset.tenant_id,
-        resources=(str(Resource.STORAGE_BYTES),),
+        resources=(str(Resource.STORAGE_BYTES), str(Resource.CPU_SECONDS)),
     )
 
 

@@ -16,15 +16,21 @@ from contexts.resources import RULES, Window
 from contexts.scope import system_scope
 from contexts.tenant_spending import DAYS
 from contexts.tenant_usage import COUNTED
-from contexts.windows import window_start
+from contexts.windows import EPOCH, window_start
 
 PAGE = 2_000
-COLUMNS = ("tenant", "tier", "member", "resource", "window", "window_start", "used", "reserved", "limit")
+COLUMNS = (
+    *("tenant", "tier", "member", "resource", "window", "window_start"),
+    *("used", "reset", "reserved", "limit"),
+)
 
 # Each page goes on behind the last line's key, along the counters' own index.
 _MEMBERS = """
-SELECT c.resource, c.window_start, c.user_id, t.slug, tier.slug, u.username, c.used, c.reserved,
-    l.member_limit
+SELECT c.resource, c.window_start, c.user_id, t.slug, tier.slug, u.username, c.used, (
+        SELECT -sum(e.used) FROM contexts_quotaentry e
+        WHERE c.window_start > 'epoch' AND e.tenant_id = c.tenant_id AND e.user_id = c.user_id
+            AND e.resource = c.resource AND e.window_start = c.window_start AND e.kind = 'reset'),
+    c.reserved, l.member_limit
 FROM (
     SELECT c.*, asked.start FROM unnest(%s::text[], %s::timestamptz[], %s::timestamptz[])
         AS asked (resource, start, since)
@@ -41,10 +47,14 @@ LEFT JOIN LATERAL netra_quota_limit(c.tenant_id, c.user_id, c.resource, %s) AS l
 ORDER BY c.resource, c.window_start, c.user_id
 """
 _TOGETHER = """
-SELECT c.resource, c.window_start, NULL, t.slug, tier.slug, NULL, c.used, c.reserved, l.tenant_limit
+SELECT c.resource, c.window_start, NULL, t.slug, tier.slug, NULL, c.used, r.reset, c.reserved, l.tenant_limit
 FROM unnest(%s::text[], %s::timestamptz[], %s::timestamptz[]) AS asked (resource, start, since)
 JOIN contexts_tenantquotausage c ON c.tenant_id = %s AND c.resource = asked.resource
     AND c.window_start >= asked.since
+LEFT JOIN (
+    SELECT e.resource, e.window_start, -sum(e.used) AS reset FROM contexts_quotaentry e
+    WHERE e.tenant_id = %s AND e.kind = 'reset' AND e.window_start >= %s GROUP BY 1, 2) AS r
+    ON r.resource = c.resource AND r.window_start = c.window_start
 JOIN contexts_tenant t ON t.id = c.tenant_id
 JOIN contexts_tier tier ON tier.id = t.tier_id
 LEFT JOIN LATERAL netra_quota_limit(c.tenant_id, NULL, c.resource, %s) AS l ON c.window_start = asked.start
@@ -66,7 +76,8 @@ def export_usage(
 ) -> Iterator[str]:
     """Yield the CSV of what `tenants` use, in pieces, each read in a system scope of its own.
 
-    Limits are those of now, so past windows have none; a line without a member is of all of them together.
+    What was reset was used too, but counts no more. Limits are those of now, so past windows have none.
+    A line without a member is of all of them together.
     """
     yield _csv([COLUMNS])
     windows = _windows(period, now)
@@ -77,7 +88,7 @@ def export_usage(
                 lines = _rows(_MEMBERS, [*windows, tenant, *after, page, page, now])
                 after = lines[-1][:3] if len(lines) == page else None
                 if after is None:
-                    lines += _rows(_TOGETHER, [*windows, tenant, now])
+                    lines += _rows(_TOGETHER, [*windows, tenant, tenant, _first_of(windows), now])
             if lines:
                 yield _csv(map(_cells, lines))
 
@@ -94,6 +105,11 @@ def _windows(period: Period, now: datetime) -> list[Any]:
     return [list(COUNTED), starts, since]
 
 
+def _first_of(windows: list[Any]) -> datetime:
+    """Return when the first of the windows of time began."""
+    return min(start for start in windows[-1] if start > EPOCH)
+
+
 def _rows(sql: str, parameters: list[Any]) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
@@ -101,7 +117,7 @@ def _rows(sql: str, parameters: list[Any]) -> list[Any]:
 
 
 def _cells(line: Sequence[Any]) -> list[str]:
-    resource, start, _, slug, tier, username, used, reserved, limit = line
+    resource, start, _, slug, tier, username, used, reset, reserved, limit = line
     is_windowless = RULES[resource].window in {Window.LEASE, Window.TOTAL}
     return [
         safe_cell(slug),
@@ -111,6 +127,7 @@ def _cells(line: Sequence[Any]) -> list[str]:
         str(RULES[resource].window),
         "" if is_windowless else f"{start:%Y-%m-%dT%H:%M:%SZ}",
         _figure(used),
+        _figure(reset or Decimal(0)),
         _figure(reserved),
         _figure(limit),
     ]

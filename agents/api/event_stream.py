@@ -2,19 +2,41 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from agents.events import TERMINAL_TYPES, Event
 from agents.selectors import events_of
 from contexts.database import call_in_thread
-from contexts.exceptions import NetraError
+from contexts.exceptions import NetraError, RateLimitedError
 from contexts.factory import UserContextFactory, managed_user_context
 from contexts.scope import scope
 
 MEDIA_TYPE = "text/event-stream"
 POLL_SECONDS = 0.25
 HEARTBEAT_SECONDS = 15.0
+MAX_STREAMS_OF_A_USER = 20
+"""Open at once in this process: each looks for events as long as it is open."""
+
+_open_streams: Counter[UUID] = Counter()
+
+
+def check_streams(user_id: UUID) -> None:
+    """Refuse one stream too many of a user, before it begins.
+
+    Raises:
+        RateLimitedError: when the user has `MAX_STREAMS_OF_A_USER` open.
+    """
+    if _open_streams[user_id] >= MAX_STREAMS_OF_A_USER:
+        raise RateLimitedError(
+            "You have too many streams of events open; close one first.",
+            resource="event_streams",
+            limit=MAX_STREAMS_OF_A_USER,
+            used=_open_streams[user_id],
+            resets_at=None,
+        )
 
 
 async def stream_events(
@@ -28,18 +50,26 @@ async def stream_events(
     """Yield the events numbered above `after` as they are committed, until the run's last one.
 
     Holds no database connection while waiting. Each look is a request of its own: a user who was
-    deactivated or left the tenant gets an `error` message and nothing more.
+    deactivated or left the tenant gets an `error` message and nothing more, and so does one who has too
+    many streams open.
     """
+    try:
+        with _counted(user_id):
+            async for message in _follow(user_id, run_id, after, poll_seconds, heartbeat_seconds):
+                yield message
+    except NetraError as error:
+        yield _message("error", {"code": error.code, "message": error.message})
+
+
+async def _follow(
+    user_id: UUID, run_id: UUID, after: int, poll_seconds: float, heartbeat_seconds: float
+) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     last_sent_at = loop.time()
     # Whoever reads the answer's head knows that the stream stands, before the first event.
     yield b": open\n\n"
     while True:
-        try:
-            events = await call_in_thread(_read_events, user_id, run_id, after)
-        except NetraError as error:
-            yield _message("error", {"code": error.code, "message": error.message})
-            return
+        events = await call_in_thread(_read_events, user_id, run_id, after)
         for event in events:
             yield _message(event.type, event.frame(), number=event.seq)
             after, last_sent_at = event.seq, loop.time()
@@ -49,6 +79,19 @@ async def stream_events(
             yield b": heartbeat\n\n"
             last_sent_at = loop.time()
         await asyncio.sleep(poll_seconds)
+
+
+@contextmanager
+def _counted(user_id: UUID) -> Iterator[None]:
+    # Streams that were asked for at the same moment have all passed the check before.
+    check_streams(user_id)
+    _open_streams[user_id] += 1
+    try:
+        yield
+    finally:
+        _open_streams[user_id] -= 1
+        if not _open_streams[user_id]:
+            del _open_streams[user_id]
 
 
 def _read_events(user_id: UUID, run_id: UUID, after: int) -> list[Event]:

@@ -10,7 +10,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agents.api.event_stream import MEDIA_TYPE, stream_events
+from agents.api.event_stream import MEDIA_TYPE, check_streams, stream_events
 from agents.selectors import events_of, run_of
 from contexts.api.base import ContextView
 from contexts.exceptions import InvalidRequestError
@@ -63,6 +63,7 @@ class RunEventsView(ContextView):
         if has_ended and not events:
             # Anything but 204 makes an EventSource connect again.
             return HttpResponse(status=204)
+        check_streams(self.context.user_id)
         return StreamingHttpResponse(
             stream_events(self.context.user_id, run_id, after=after),
             content_type=MEDIA_TYPE,

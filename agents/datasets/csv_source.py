@@ -33,7 +33,9 @@ class CsvSource:
         self._separator = max(_SEPARATORS, key=first_line.count)
         reader = csv.reader(io.StringIO(head, newline=""), delimiter=self._separator)
         try:
-            header = next(row for row in reader if any(cell.strip() for cell in row))
+            header = next((row for row in reader if any(cell.strip() for cell in row)), None)
+            if header is None:
+                raise InvalidDatasetError("The file's first lines are no CSV: they name no column.")
             self._header_lines = reader.line_num
             sample = [row for row, _ in zip(reader, range(_SAMPLE_ROWS), strict=False) if row]
         except csv.Error as error:

@@ -51,6 +51,13 @@ class DatasetDatabase:
             ToolError: A dataset's file cannot be read, or does not fit the memory.
 
         """
+        try:
+            self._open_all(sources, memory_limit_bytes)
+        except duckdb.OutOfMemoryException as error:
+            raise _tool_error(error) from error
+        return dict(self._tables)
+
+    def _open_all(self, sources: Sequence[DatasetSource], memory_limit_bytes: int) -> None:
         limit_memory(self._connection, memory_limit_bytes=memory_limit_bytes)
         reserved = {
             str(word)
@@ -67,7 +74,6 @@ class DatasetDatabase:
             else:
                 budget -= size
         lock(self._connection, readable_paths=tuple(viewed))
-        return dict(self._tables)
 
     def _load(self, source: DatasetSource, reserved: set[str], budget: int) -> int:
         if not source.path.is_file():
@@ -83,6 +89,8 @@ class DatasetDatabase:
             )
             if alias != name:
                 self._connection.execute(f"CREATE VIEW {quote_name(alias)} AS FROM {quote_name(name)}")
+        except duckdb.OutOfMemoryException:
+            raise  # The file is in order.
         except duckdb.Error as error:
             raise ToolError(f'The dataset "{source.name}" cannot be opened: {_first_line(error)}') from error
         self._tables[source.id] = name

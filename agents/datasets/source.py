@@ -51,13 +51,17 @@ def read_head(path: Path) -> str:
         )
     try:
         # An incremental decoder, because the head may end in the middle of a character.
-        return codecs.getincrementaldecoder("utf-8-sig")().decode(head)
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
     except UnicodeDecodeError as error:
         raise InvalidDatasetError(
             f"The file is not in UTF-8 (byte {error.start + 1}): a usage log has to be CSV, JSON or JSON "
             "Lines in "
             "UTF-8."
         ) from error
+    if not text.strip():
+        # Other alphabets have blanks of their own.
+        raise InvalidDatasetError("The file is empty.")
+    return text
 
 
 def open_source(path: Path) -> Source:

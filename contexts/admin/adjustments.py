@@ -1,7 +1,7 @@
 """Overrides and grants: below the tenant that they are for, and all of them in lists to look at."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -13,6 +13,7 @@ from unfold.admin import StackedInline
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from contexts.admin.amounts import ReadableAmountsMixin, plain_text, readable, readable_limit
+from contexts.admin.in_force import InForceFilter, InForceMixin
 from contexts.admin.scoping import OperatorWritesMixin, TenantRecordAdmin
 from contexts.models import QuotaGrant, QuotaOverride, Tenant, User
 from contexts.resources import RULES
@@ -55,6 +56,9 @@ class GrantForm(AdjustmentForm):
         widget=UnfoldAdminSelectWidget(),
         help_text="What counts over no time has only one.",
     )
+
+    class Meta:
+        help_texts: ClassVar[dict[str, str]] = {"expires_at": "UTC; empty: until its window ends."}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -140,29 +144,7 @@ class QuotaGrantInline(AdjustmentInline):
     )
 
 
-class InForceFilter(admin.SimpleListFilter):
-    """Those that hold, or those that have expired."""
-
-    title = "in force"
-    parameter_name = "in_force"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the choices."""
-        return [("yes", "Yes"), ("no", "Expired")]
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Return the rows chosen."""
-        is_over = Q(expires_at__lte=timezone.now())
-        match self.value():
-            case "yes":
-                return queryset.exclude(is_over)
-            case "no":
-                return queryset.filter(is_over)
-            case _:
-                return queryset
-
-
-class AdjustmentAdmin(TenantRecordAdmin):
+class AdjustmentAdmin(InForceMixin, TenantRecordAdmin):
     """What overrides and grants have in common in lists; they are written on the tenant's page."""
 
     shown_to_operators = True
@@ -174,7 +156,7 @@ class AdjustmentAdmin(TenantRecordAdmin):
     search_fields = ("tenant__name", "tenant__slug", "user__username", "reason")
     fields = (
         *("tenant", "whose", "resource", "means"),
-        *("expires_at", "reason", "created_by", "created_at"),
+        *("in_force", "expires_at", "reason", "created_by", "created_at"),
     )
 
     @admin.display(description="for", ordering="user__username")
@@ -192,6 +174,7 @@ class QuotaOverrideAdmin(AdjustmentAdmin):
         "whose",
         "resource",
         "means",
+        "in_force",
         "expires_at",
         "reason",
         "created_by",
@@ -209,7 +192,7 @@ class QuotaGrantAdmin(AdjustmentAdmin):
     """Amounts on top of limits."""
 
     list_display = (
-        *("tenant", "whose", "resource", "means", "window", "expires_at", "reason"),
+        *("tenant", "whose", "resource", "means", "window", "in_force", "expires_at", "reason"),
         *("created_by", "created_at"),
     )
 

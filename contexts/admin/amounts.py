@@ -39,6 +39,8 @@ def readable(resource: str, amount: Decimal) -> str:
     """Return an amount with its unit, shortened as people read it."""
     if amount < 0:
         return f"-{readable(resource, -amount)}"
+    # Of a zero with a sign, only the zero.
+    amount = abs(amount)
     match resource:
         case Resource.COST_USD:
             is_tiny = 0 < amount < Decimal("0.01")
@@ -48,7 +50,7 @@ def readable(resource: str, amount: Decimal) -> str:
         case Resource.STORAGE_BYTES:
             return _bytes(amount, 1000, _DECIMAL_UNITS)
         case _:
-            rounded = amount if RULES[resource].is_whole else round(amount, 1)
+            rounded = amount if RULES[resource].is_whole else _rounded(amount)
             return plain(rounded, grouped=True)
 
 
@@ -90,6 +92,13 @@ class ReadableAmountsMixin:
             kwargs["choices"] = [("", "Select value"), *((str(name), text) for name, text in NAMES.items())]
             kwargs["widget"] = UnfoldAdminSelectWidget(attrs={"style": "min-width: 10rem"})
         return super().formfield_for_choice_field(db_field, request, **kwargs)  # type: ignore[misc]
+
+
+def _rounded(amount: Decimal) -> Decimal:
+    """Return an amount with fewer digits, but never nothing for something."""
+    if amount >= 1:
+        return round(amount, 1)
+    return round(amount, 3) or amount
 
 
 def _bytes(amount: Decimal, step: int, units: tuple[str, ...]) -> str:

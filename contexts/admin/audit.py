@@ -17,7 +17,7 @@ class AuditEntryAdmin(TenantRecordAdmin):
 
     list_display = ("created_at", "action", "who", "whose", "summary", "run_id")
     list_filter = ("action", ("tenant", admin.RelatedOnlyFieldListFilter))
-    search_fields = ("=run_id", "=request_id", "=context_id", "user__username")
+    search_fields = ("=run_id", "=request_id", "=context_id", "action", "user__username", "tenant__name")
     fields = (
         "created_at",
         "action",
@@ -26,6 +26,7 @@ class AuditEntryAdmin(TenantRecordAdmin):
         "context_id",
         "run_id",
         "request_id",
+        "reason",
         "details",
     )
 
@@ -45,9 +46,16 @@ class AuditEntryAdmin(TenantRecordAdmin):
 
     @admin.display(description="details")
     def summary(self, entry: AuditEntry) -> str:
-        """Return the beginning of the details in one line."""
-        text = ", ".join(f"{name}: {value}" for name, value in entry.details.items())
-        return Truncator(text).chars(80)
+        """Return the beginning of the details in one line, the reason first."""
+        # The database keeps no order of names.
+        names = sorted(entry.details, key=lambda name: name != "reason")
+        text = ", ".join(f"{name}: {entry.details[name]}" for name in names)
+        return Truncator(text).chars(120)
+
+    @admin.display(description="reason")
+    def reason(self, entry: AuditEntry) -> str | None:
+        """Return why it was done, where somebody said so."""
+        return entry.details.get("reason")
 
 
 @admin.register(ContextRecord)

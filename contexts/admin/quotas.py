@@ -7,6 +7,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.decorators import action
 from unfold.paginator import InfinitePaginator
 
@@ -117,11 +118,14 @@ class QuotaEntryAdmin(TenantRecordAdmin):
     # To count a million rows takes longer than to show a page of them.
     paginator = InfinitePaginator
     show_full_result_count = False
-    list_display = ("created_at", "kind", "resource", "who", "whose", "is_used", "is_reserved", "window")
+    list_display = (
+        *("at", "kind", "resource", "who", "whose", "is_used", "is_reserved", "window"),
+        "reservation",
+    )
     list_filter = ("kind", "resource")
     search_fields = ("=reservation_id",)
     fields = (
-        *("created_at", "kind", "resource", "who", "whose", "is_used", "is_reserved", "window"),
+        *("at", "kind", "resource", "who", "whose", "is_used", "is_reserved", "window"),
         "reservation_id",
     )
 
@@ -131,6 +135,18 @@ class QuotaEntryAdmin(TenantRecordAdmin):
         users = User.objects.filter(pk=OuterRef("user_id")).values("username")
         tenants = Tenant.objects.filter(pk=OuterRef("tenant_id")).values("name")
         return super().get_queryset(request).annotate(username=Subquery(users), tenant_name=Subquery(tenants))
+
+    @admin.display(description="created at", ordering="created_at")
+    def at(self, entry: QuotaEntry) -> str:
+        """Return when it was written, to the second."""
+        return f"{entry.created_at:%Y-%m-%d %H:%M:%S} UTC"
+
+    @admin.display(description="reservation")
+    def reservation(self, entry: QuotaEntry) -> str | None:
+        """Return the end of the reservation's id, which leads to all its entries."""
+        id = entry.reservation_id
+        # Ids of one time begin alike.
+        return format_html('<a href="?q={}" title="{}">…{}</a>', id, id, str(id)[-12:]) if id else None
 
     @admin.display(description="used", ordering="used")
     def is_used(self, entry: QuotaEntry) -> str:

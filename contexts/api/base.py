@@ -68,11 +68,15 @@ class ContextView(BoundedView):
         """Serve the request; whatever happens, its scope ends and its context is closed afterwards."""
         try:
             with ExitStack() as self._open:
-                return super().dispatch(request, *args, **kwargs)
+                answer = super().dispatch(request, *args, **kwargs)
         except DatabaseError as error:
             # Found out at the commit, when the answer was ready.
-            answer = self.finalize_response(self.request, self.handle_exception(error), *args, **kwargs)
-            return cast(HttpResponseBase, answer)
+            refusal = self.finalize_response(self.request, self.handle_exception(error), *args, **kwargs)
+            return cast(HttpResponseBase, refusal)
+        if answer.streaming and not connection.in_atomic_block:
+            # Else it would stay out of the pool until the last byte is sent: for hours, maybe.
+            connection.close()
+        return answer
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Sign in, then open the context and its scope.

@@ -43,8 +43,9 @@ class LiveProgress:
     def _on_run_queued(self, frame: dict[str, Any]) -> None:
         position = frame["data"].get("position", 0)
         if position > 0:
-            self._line("yellow", f"{'':>14}  waiting in line, number {position}")
-            self._doing(f"Waiting in line, number {position} …")
+            place = "next in line" if position == 1 else f"number {position} in line when asked"
+            self._line("yellow", f"{'':>14}  waiting, {place}")
+            self._doing(f"Waiting, {place} …")
 
     def _on_agent_thinking(self, frame: dict[str, Any]) -> None:
         self._line("", f"{frame['agent_name']:>14}  {frame['data']['text']}")

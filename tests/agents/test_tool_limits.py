@@ -17,7 +17,7 @@ from agents.tools.definition import Tool
 from contexts.database import call_in_thread
 from contexts.exceptions import ToolError
 from contexts.manager import get_context_manager
-from contexts.models import QuotaEntry, QuotaReservation
+from contexts.models import QuotaEntry, QuotaOverride, QuotaReservation
 from contexts.quotas import settle_quota
 from tests.agents.running import ask, execute, stored_events, upload
 from tests.agents.tool_team import ENDLESS, cpu_used, limit_cpu, make_team, wait_for
@@ -147,6 +147,22 @@ async def test_a_run_goes_on_after_a_tool_that_needs_too_much_memory(cast, tmp_p
     assert events[-1].data["final_response"] == "It was too much."
     assert "more memory" in _failed(events).data["error"]["message"]
     assert peak[0] < before + GIBIBYTE // 4
+
+
+async def test_where_the_memory_holds_no_dataset_the_run_is_told_and_goes_on(cast, tmp_path, recorder):
+    team = await make_team(cast, tmp_path)
+    for memory in (0, 1000):
+        override = await call_in_thread(
+            QuotaOverride.objects.create,
+            tenant=cast.globex,
+            resource="memory_bytes",
+            limit=memory,
+            reason="A test.",
+        )
+        with pytest.raises(ToolError, match="more memory"):
+            await team.query("SELECT 1")
+        await call_in_thread(override.delete)
+    assert (await team.query("SELECT 1"))["rows"] == [[1]]
 
 
 async def test_a_run_goes_on_after_a_query_that_used_up_the_cpu(cast, tmp_path, recorder):

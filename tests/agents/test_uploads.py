@@ -200,7 +200,7 @@ def test_changed_storage_is_told_once_it_is_so(cast, tmp_path, changes):
         with pytest.raises(InvalidDatasetError):
             store(context, tmp_path, b"")
         delete_dataset(context, dataset.id)
-    told = (cast.alice.id, cast.acme.id, ("storage_bytes",))
+    told = (cast.alice.id, cast.acme.id, ("storage_bytes", "cpu_seconds"))
     assert changes == [(*told, dataset.stored_bytes), (*told, 0)]
 
 

@@ -105,7 +105,9 @@ def test_all_of_a_call_is_reserved_or_nothing(carol):
 def test_a_refusal_tells_where_the_user_stands(carol):
     use_quota(carol, {"tokens": 100}, now=NOW)
     reserve_quota(carol, {"tokens": 49_000}, now=NOW)
-    with pytest.raises(QuotaExceededError, match="Of 50,000 tokens a day only 900 tokens are left") as refusal:
+    with pytest.raises(
+        QuotaExceededError, match="Of 50,000 tokens a day only 900 tokens are left"
+    ) as refusal:
         reserve_quota(carol, {"tokens": 901}, now=NOW)
     assert (refusal.value.used, refusal.value.reserved, refusal.value.remaining) == (100, 49_000, 900)
 
@@ -253,7 +255,9 @@ def test_a_ceiling_for_the_tenant_is_shared(carol):
         reserve_quota(other, {"agent_runs": 8}, now=NOW)
         standing = quotas_of(carol, resources=["agent_runs"], now=NOW)["agent_runs"]
         assert (standing.limit, standing.left_for_all, standing.remaining) == (10, 4, 4)
-        with pytest.raises(QuotaExceededError, match="Of 12 runs a day in your organisation only 4 runs are left") as refusal:
+        with pytest.raises(
+            QuotaExceededError, match="Of 12 runs a day in your organisation only 4 runs are left"
+        ) as refusal:
             reserve_quota(carol, {"agent_runs": 5, "tokens": 1}, now=NOW)
         assert (refusal.value.limit, refusal.value.reserved, refusal.value.remaining) == (12, 8, 4)
         reserve_quota(carol, {"agent_runs": 4}, now=NOW)

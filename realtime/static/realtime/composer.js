@@ -39,11 +39,20 @@ export class Composer {
     this.question.focus();
   }
 
-  /** Say why something was refused, beside the box; empty takes the words away. */
-  showProblem(text) {
+  /**
+   * Say why something was refused, beside the box; empty takes the words away.
+   * `about` names what could make the words untrue, for `clearProblem`.
+   */
+  showProblem(text, { about = "" } = {}) {
     const problem = byId("composer-problem");
+    problem.dataset.about = about;
     problem.textContent = text;
     problem.hidden = !text;
+  }
+
+  /** Take away a problem that is about this, because it is no longer so. */
+  clearProblem(about) {
+    if (byId("composer-problem").dataset.about === about) this.showProblem("");
   }
 
   /** Whether a message is on its way to the server. */
@@ -57,6 +66,7 @@ export class Composer {
     const stop = byId("stop");
     if (!isRunning && stop === document.activeElement) this.question.focus();
     this.isRunning = isRunning;
+    if (!isRunning) this.clearProblem("running");
     stop.hidden = !isRunning;
     this.#update();
   }
@@ -75,7 +85,7 @@ export class Composer {
     const unfinished = this.attachments.unfinished[0];
     if (this.isSending || !text || this.#length > this.maxTextLength) return;
     if (this.isRunning) {
-      this.showProblem("The agents are still at work on your last question. Wait for the answer, or stop them.");
+      this.showProblem("The agents are still at work on your last question. Wait for the answer, or stop them.", { about: "running" });
     } else if (unfinished) {
       this.showProblem(`${unfinished.name} is not uploaded yet. Finish it, or take it away.`);
     } else {

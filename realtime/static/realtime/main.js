@@ -7,8 +7,8 @@ import { Conversation } from "./conversation.js";
 import { byId } from "./elements.js";
 import { humanName } from "./format.js";
 import { DatasetList, ThreadList } from "./lists.js";
-import { announce, hideBanner, showBanner } from "./notices.js";
-import { noteQuota, refreshQuotas, refusalText, warningText } from "./quotas.js";
+import { announce, bannerAbout, hideBanner, rewordBanner, showBanner } from "./notices.js";
+import { isBelowSoftLimit, isFree, noteQuota, quotaChanges, refreshQuotas, refusalText, warningText } from "./quotas.js";
 import { RunStore, TERMINAL_TYPES } from "./run_record.js";
 import { setUpSidebar } from "./sidebar.js";
 import { ChatSocket, ConnectionLost } from "./socket.js";
@@ -25,6 +25,7 @@ const composer = new Composer({ attachments, maxTextLength: Number(page.maxTextL
 const threads = new ThreadList({ isBusy: (threadId) => runs.openRuns().some((record) => record.threadId === threadId) });
 const datasets = new DatasetList({ attachments });
 const asked = new Set();
+const REFRESH_AFTER_MS = 200;
 
 /** Random and unguessable, also where `crypto.randomUUID` is kept from pages without TLS. */
 function newKey() {
@@ -35,6 +36,7 @@ async function send(text, datasetIds) {
   const { visit, threadId } = conversation;
   const question = conversation.showQuestion(text);
   const fields = { thread_id: threadId, text, dataset_ids: datasetIds, idempotency_key: newKey() };
+  composer.showProblem("");
   composer.setSending(true);
   try {
     const ack = await deliver(fields);
@@ -50,7 +52,7 @@ async function send(text, datasetIds) {
     question.remove();
     if (conversation.visit === visit) byId("welcome").hidden = conversation.threadId !== null;
     composer.fill(text);
-    composer.showProblem(refusalText(error));
+    composer.showProblem(refusalText(error), { about: refusalOf(error) });
   } finally {
     composer.setSending(false);
     showState();
@@ -174,18 +176,39 @@ function takeFrame(frame) {
       break;
     case "quota_warning":
       noteQuota(frame);
-      showBanner(warningText(frame));
+      showBanner(warningText(frame), { about: `warning ${frame.resource}` });
       break;
     case "session_expiring":
       showBanner("Your session ends soon.", { link: { href: page.loginUrl, text: "Sign in again" } });
       break;
     case "error":
-      showBanner(refusalText({ message: frame.message, resetsAt: frame.resets_at }));
+      showBanner(refusalText({ message: frame.message, resetsAt: frame.resets_at }), { about: refusalOf(frame) });
       break;
     default:
       // Frames of a later protocol that this page need not know.
       break;
   }
+}
+
+const refusalOf = ({ resource }) => (resource ? `refusal ${resource}` : "");
+
+/** Take away or change what the page said of a quota and what its new figures make untrue. */
+function correctNotes(row) {
+  if (bannerAbout() === `warning ${row.resource}`) {
+    if (isBelowSoftLimit(row)) hideBanner();
+    else rewordBanner(warningText(row));
+  }
+  if (!isFree(row)) return;
+  if (bannerAbout() === refusalOf(row)) hideBanner();
+  composer.clearProblem(refusalOf(row));
+}
+
+let refreshTimer = null;
+
+/** Fetch the quotas, once for what comes in a quick row. */
+function refreshQuotasSoon() {
+  clearTimeout(refreshTimer);
+  refreshTimer = setTimeout(() => refreshQuotas().catch(tell), REFRESH_AFTER_MS);
 }
 
 const CONNECTION_WORDS = {
@@ -197,34 +220,31 @@ const CONNECTION_WORDS = {
   refused: "Not allowed",
 };
 
-let hasBeenOffline = false;
-
-async function showConnection(state) {
-  // What was told meanwhile was not heard.
-  if (state === "online" && hasBeenOffline) refreshQuotas().catch(tell);
-  hasBeenOffline = state !== "online" && state !== "connecting";
+function showConnection(state) {
+  // This window counts from now on, and what was told meanwhile was not heard.
+  if (state === "online") refreshQuotasSoon();
   byId("connection").dataset.state = state;
   byId("connection-text").textContent = CONNECTION_WORDS[state];
   if (state === "online" || state === "connecting") {
-    if (byId("banner").dataset.about === "connection") hideBanner();
-    byId("banner").dataset.about = "";
+    if (bannerAbout() === "connection") hideBanner();
     return;
   }
-  const signIn = { link: { href: page.loginUrl, text: "Sign in" }, isClosable: false };
+  const about = "connection";
+  const signIn = { link: { href: page.loginUrl, text: "Sign in" }, isClosable: false, about };
   if (state === "signed_out") showBanner(`You are no longer signed in. ${socket.closeReason}`, signIn);
   else if (state === "refused") {
     const why = socket.closeReason || "This account may not open a connection.";
-    showBanner(why, { link: { href: location.pathname, text: "Reload" }, isClosable: false });
+    showBanner(why, { link: { href: location.pathname, text: "Reload" }, isClosable: false, about });
   }
-  else if (state === "busy") showBanner("Too many windows are connected. Close one; this one tries again by itself.", { isClosable: false });
-  else showBanner("The connection is lost. Connecting again; nothing is lost.", { isClosable: false });
-  byId("banner").dataset.about = "connection";
+  else if (state === "busy") showBanner("Too many windows are connected. Close one; this one tries again by itself.", { isClosable: false, about });
+  else showBanner("The connection is lost. Connecting again; nothing is lost.", { isClosable: false, about });
 }
 
 async function start() {
   setUpSidebar();
   socket.addEventListener("state", ({ detail }) => showConnection(detail));
   socket.addEventListener("frame", ({ detail }) => takeFrame(detail));
+  quotaChanges.addEventListener("changed", ({ detail }) => correctNotes(detail));
   runs.addEventListener("live", ({ detail }) => takeProgress(detail));
   attachments.addEventListener("uploaded", () => {
     datasets.refresh();

@@ -11,9 +11,13 @@ export function announce(text) {
   announcement = setTimeout(() => (byId("announcer").textContent = text), ANNOUNCE_AFTER_MS);
 }
 
-/** Show one line above the conversation; `link` is `{href, text}`. */
-export function showBanner(text, { link = null, isClosable = true } = {}) {
+/**
+ * Show one line above the conversation; `link` is `{href, text}`.
+ * `about` names what could make the words untrue, for `bannerAbout` to tell.
+ */
+export function showBanner(text, { link = null, isClosable = true, about = "" } = {}) {
   const banner = byId("banner");
+  banner.dataset.about = about;
   banner.replaceChildren(
     element("span", { text }),
     ...(link ? [element("a", { class: "button", href: link.href, text: link.text })] : []),
@@ -26,6 +30,16 @@ export function showBanner(text, { link = null, isClosable = true } = {}) {
 
 export function hideBanner() {
   byId("banner").hidden = true;
+  byId("banner").dataset.about = "";
+}
+
+/** What the banner that is shown is about; empty when there is none. */
+export const bannerAbout = () => byId("banner").dataset.about ?? "";
+
+/** Change the banner's words in place; the same words are not read out again. */
+export function rewordBanner(text) {
+  const words = byId("banner").querySelector("span");
+  if (words.textContent !== text) words.textContent = text;
 }
 
 /** Ask before something is deleted; resolves to whether it was agreed to. */

@@ -17,19 +17,38 @@ const SHOWN = new Map([
   ["websocket_connections", { label: "Open windows", format: formatInteger, isLease: true }],
 ]);
 const rows = new Map();
+/** By resource: how many frames and fetches had begun when its row was begun. */
+const ages = new Map();
+let begun = 0;
 let isDrawn = false;
 
-/** Fetch and show the quotas. Throws Problem. */
+/** Emits `changed` (detail: the row) for each row that was fetched or told. */
+export const quotaChanges = new EventTarget();
+
+/** Fetch and show the quotas; what was told meanwhile is newer and stays. Throws Problem. */
 export async function refreshQuotas() {
-  for (const row of await get("quotas")) rows.set(row.resource, row);
-  drawSoon();
+  const age = ++begun;
+  for (const row of await get("quotas")) take(row, age);
 }
 
 /** Take a `quota_updated` or `quota_warning` frame. */
 export function noteQuota(frame) {
-  rows.set(frame.resource, frame);
-  drawSoon();
+  take(frame, ++begun);
 }
+
+function take(row, age) {
+  if (age < (ages.get(row.resource) ?? 0)) return;
+  ages.set(row.resource, age);
+  rows.set(row.resource, row);
+  drawSoon();
+  quotaChanges.dispatchEvent(new CustomEvent("changed", { detail: row }));
+}
+
+/** Whether a refusal by the limit of `row` would be untrue by now. */
+export const isFree = (row) => total(row) < Number(row.limit) && Number(row.remaining) > 0;
+
+/** Whether a warning of the soft limit of `row` would be untrue by now. */
+export const isBelowSoftLimit = (row) => total(row) < Math.min(Number(row.soft_limit) || Infinity, Number(row.limit));
 
 /** What a `quota_warning` frame says, in a sentence or two. */
 export function warningText(frame) {

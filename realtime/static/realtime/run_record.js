@@ -22,7 +22,7 @@ export class RunRecord extends EventTarget {
     this.lastSeq = 0;
     /** queued, running, completed, failed or cancelled */
     this.status = "queued";
-    /** While it is queued: 1 for the next in the user's own line, 0 when only a worker is waited for. */
+    /** In the user's own line when it was queued: 1 for the next, 0 when only a worker is waited for. */
     this.position = 0;
     this.startedAt = null;
     this.durationMs = null;
@@ -58,13 +58,6 @@ export class RunRecord extends EventTarget {
       this.dispatchEvent(new CustomEvent("change", { detail: next }));
     }
     return "applied";
-  }
-
-  /** Note that a run has left the line that this one waits in. */
-  moveUp(leftFrom) {
-    if (this.status !== "queued" || this.position < 2 || leftFrom >= this.position) return;
-    this.position -= 1;
-    this.dispatchEvent(new CustomEvent("change", { detail: {} }));
   }
 
   /** Take a piece of the answer; offsets count characters (code points), and a lower one starts over from there. */
@@ -177,7 +170,6 @@ export class RunStore extends EventTarget {
     const record = new RunRecord(runId, threadId);
     this.#records.set(runId, record);
     record.addEventListener("change", ({ detail: { event, isLive } }) => {
-      if (isLive && TERMINAL_TYPES.has(event.type)) for (const other of this.openRuns()) other.moveUp(record.position);
       // After the views, which listen to the record itself.
       if (isLive) queueMicrotask(() => this.dispatchEvent(new CustomEvent("live", { detail: { record, event } })));
     });

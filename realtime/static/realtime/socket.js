@@ -146,7 +146,7 @@ export class ChatSocket extends EventTarget {
     const socket = this.#socket;
     answer.catch((error) => {
       if (error instanceof ConnectionLost) this.#closed(socket, { code: 1006 });
-      else this.dispatchEvent(new CustomEvent("frame", { detail: { type: "error", code: error.code, message: error.message, resets_at: error.resetsAt } }));
+      else this.dispatchEvent(new CustomEvent("frame", { detail: { type: "error", code: error.code, message: error.message, resource: error.resource, resets_at: error.resetsAt } }));
     });
   }
 

@@ -11,6 +11,12 @@ function asText(value) {
   return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}\n… (${text.length} characters)` : text;
 }
 
+/** The place in line is known only as of the question; it is not told when others leave the line. */
+function waitingText(position) {
+  if (position > 1) return `Waiting, ${formatOrdinal(position)} in line when asked`;
+  return position === 1 ? "Waiting, next in line" : "Waiting for a worker";
+}
+
 function showDuration(node, item) {
   if (item.durationMs === null || item.durationMs === undefined) {
     keepTicking(node, () => (node.textContent = formatDuration(Date.now() - item.startedAt)));
@@ -151,7 +157,7 @@ export class WorkPanel {
     const done = `${countOf(agents, "agent")}, ${countOf(tools, "tool call")}`;
     switch (record.status) {
       case "queued":
-        return record.position > 0 ? `Waiting, ${formatOrdinal(record.position)} in line` : "Waiting for a worker";
+        return waitingText(record.position);
       case "running": {
         const step = record.currentStep;
         const tool = step?.tools.findLast((known) => known.state === "running");

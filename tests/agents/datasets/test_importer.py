@@ -218,6 +218,8 @@ def test_a_file_name_with_wildcards_means_itself(tmp_path):
 BAD_FILES = {
     "empty": (b"", "empty"),
     "blank": (b"\n \n", "empty"),
+    "blanks that are not ASCII": ("\u00a0\n\u3000\n".encode(), "empty"),
+    "separators only": (b",,,\n,,,\n", "no column"),
     "binary": (bytes(range(256)) * 4, "no text"),
     "random": (bytes([0x9F, 0xC3, 0x28, 0x80, 0xFE] * 200), "UTF-8"),
     "utf-16": ("input_tokens,output_tokens\n1,2\n".encode("utf-16"), "no text|UTF-8"),

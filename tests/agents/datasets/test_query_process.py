@@ -76,6 +76,37 @@ def in_thread(session: AnalysisSession, sql: str) -> Iterator[list[str]]:
     assert not thread.is_alive()
 
 
+@contextlib.contextmanager
+def busy_server(source: DatasetSource) -> Iterator[tuple[psutil.Process, psutil.Process]]:
+    """Give a server, to be killed, and its process, which runs an endless query."""
+    program = (
+        "import sys, pathlib, pickle; from agents.datasets import AnalysisSession\n"
+        "session = AnalysisSession([pickle.load(sys.stdin.buffer)], memory_limit_bytes=2**28)\n"
+        "print(session.process._process.pid, flush=True)\n"
+        f"session.query({ENDLESS!r})"
+    )
+    server = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write(pickle.dumps(source))
+        server.stdin.close()
+        process = psutil.Process(int(server.stdout.readline()))
+        before = sum(process.cpu_times()[:2])
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while sum(process.cpu_times()[:2]) < before + 0.2:
+            assert time.monotonic() < deadline, "the query does not run"
+            time.sleep(0.01)
+        try:
+            yield psutil.Process(server.pid), process
+        finally:
+            server.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
 @pytest.mark.parametrize(
     "sql",
     [
@@ -191,6 +222,32 @@ def test_a_killed_maker_is_started_again() -> None:
     _wait_until_gone(second_id)
 
 
+def test_a_busy_process_ends_with_its_killed_maker(source: DatasetSource) -> None:
+    maker = get_process_maker()
+    with AnalysisSession([source], memory_limit_bytes=MEMORY) as session:
+        process_id = session.process._process.pid
+        maker_id = session.process._process.ppid()
+        with in_thread(session, ENDLESS) as problems:
+            os.kill(maker_id, signal.SIGKILL)
+        assert "ended by itself" in problems[0]
+        assert session.process.has_ended
+    _wait_until_gone(process_id)
+    with AnalysisSession([source], memory_limit_bytes=MEMORY) as session:
+        assert session.process._process.ppid() != maker_id
+        assert session.query("SELECT 1").rows == ((1,),)
+    assert get_process_maker() is maker
+
+
+def test_busy_processes_end_though_their_maker_was_killed_before_the_server(source: DatasetSource) -> None:
+    with busy_server(source) as (server, process):
+        maker = process.parent()
+        assert maker is not None
+        server.suspend()
+        maker.kill()
+        server.kill()
+        _wait_until_gone(process.pid)
+
+
 def test_where_no_process_can_be_made_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agents.datasets.process_maker._PROGRAM", "pass")
     with pytest.raises(UnavailableError):
@@ -198,31 +255,11 @@ def test_where_no_process_can_be_made_it_says_so(monkeypatch: pytest.MonkeyPatch
 
 
 def test_busy_processes_end_with_a_killed_server(source: DatasetSource) -> None:
-    program = (
-        "import sys, pathlib, pickle; from agents.datasets import AnalysisSession\n"
-        "session = AnalysisSession([pickle.load(sys.stdin.buffer)], memory_limit_bytes=2**28)\n"
-        "print(session.process._process.pid, flush=True)\n"
-        f"session.query({ENDLESS!r})"
-    )
-    server = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    with server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        server.stdin.write(pickle.dumps(source))
-        server.stdin.close()
-        process_id = int(server.stdout.readline())
-        process = psutil.Process(process_id)
+    with busy_server(source) as (server, process):
         maker_id = process.ppid()
-        before = sum(process.cpu_times()[:2])
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while sum(process.cpu_times()[:2]) < before + 0.2:
-            assert time.monotonic() < deadline, "the query does not run"
-            time.sleep(0.01)
         server.kill()
-    _wait_until_gone(process_id)
-    _wait_until_gone(maker_id)
+        _wait_until_gone(process.pid)
+        _wait_until_gone(maker_id)
 
 
 def test_a_server_answers_until_the_session_hangs_up(source: DatasetSource, monkeypatch) -> None:
@@ -250,8 +287,13 @@ def test_a_server_answers_until_the_session_hangs_up(source: DatasetSource, monk
 
 
 def _wait_until_gone(process_id: int) -> None:
+    # One that nobody waits for may stay as an entry of the process table, and runs no more.
+    deadline = time.monotonic() + PATIENCE_SECONDS
     with contextlib.suppress(psutil.NoSuchProcess):
-        psutil.Process(process_id).wait(PATIENCE_SECONDS)
+        process = psutil.Process(process_id)
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline, "the process still runs"
+            time.sleep(0.01)
 
 
 def test_processes_are_made_by_one_maker_of_the_server() -> None:

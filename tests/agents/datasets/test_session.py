@@ -140,6 +140,12 @@ def test_a_query_cannot_take_more_memory_than_granted(session):
     assert session.query("SELECT 1").rows == ((1,),)
 
 
+@pytest.mark.parametrize("memory", [0, 3, 1000, 100_000, 1_000_000])
+def test_what_does_not_even_hold_the_tables_says_so(stored, memory):
+    with pytest.raises(ToolError, match="more memory"):
+        AnalysisSession([make_source(stored)], memory_limit_bytes=memory)
+
+
 def test_a_large_dataset_is_read_from_its_own_file_and_from_no_other(stored, tmp_path):
     other = tmp_path / "other.parquet"
     other.write_bytes(stored.read_bytes())

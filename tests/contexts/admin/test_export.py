@@ -2,7 +2,8 @@
 
 import csv
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,9 +13,12 @@ from django.db import connections
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
-from contexts.models import AuditEntry, QuotaUsage, Role, Tenant, TierLimit, User
-from contexts.quotas import reserve_quota, use_quota
+from contexts.models import AuditEntry, EntryKind, QuotaUsage, Role, Tenant, TierLimit, User
+from contexts.quotas import give_back_quota, reserve_quota, use_quota
+from contexts.scope import system_scope
+from contexts.tenant_spending import spending_by_day
 from contexts.usage_export import COLUMNS, Period, export_usage, safe_cell
+from contexts.windows import window_start
 from tests.contexts.admin.pages import Member, address, make_operator, signed_in
 from tests.factories import Cast, make_cast, make_user
 
@@ -43,10 +47,10 @@ def test_the_current_windows_have_limits(support: Client, cast: Cast) -> None:
     lines = _exported(support, "export_current")
     today = f"{timezone.now():%Y-%m-%d}T00:00:00Z"
     expected = [
-        ("globex", "free", "carol", "storage_bytes", "total", "", "6", "0", "50000000"),
-        ("globex", "free", "carol", "tokens", "day", today, "5", "2", "50000"),
-        ("globex", "free", "", "storage_bytes", "total", "", "6", "0", ""),
-        ("globex", "free", "", "tokens", "day", today, "5", "2", "90000"),
+        ("globex", "free", "carol", "storage_bytes", "total", "", "6", "0", "0", "50000000"),
+        ("globex", "free", "carol", "tokens", "day", today, "5", "0", "2", "50000"),
+        ("globex", "free", "", "storage_bytes", "total", "", "6", "0", "0", ""),
+        ("globex", "free", "", "tokens", "day", today, "5", "0", "2", "90000"),
     ]
     assert [tuple(line.values()) for line in lines] == expected
     assert tuple(lines[0]) == COLUMNS
@@ -65,6 +69,54 @@ def test_thirty_days_have_past_windows_without_limits(support: Client, cast: Cas
     assert tokens == [("30", ""), ("1", "50000")]
     # Of minutes only the last.
     assert [line["used"] for line in lines if line["resource"] == "messages"] == ["1"]
+
+
+def test_what_was_reset_stands_beside_what_is_used(support: Client, cast: Cast) -> None:
+    def reset(user: User, tenant: Tenant, resource: str, began_at: datetime) -> None:
+        give_back_quota(
+            tenant_id=tenant.pk,
+            user_id=user.pk,
+            resource=resource,
+            amount=Decimal(1_000),
+            window_start=began_at,
+            kind=EntryKind.RESET,
+        )
+
+    now = timezone.now()
+    today, month = window_start("day", now=now), window_start("month", now=now)
+    carol = Member(cast.carol, cast.globex)
+    # What was reset yesterday or by others is of other lines.
+    use_quota(carol, {"tokens": 3}, now=today - timedelta(hours=1))
+    reset(cast.carol, cast.globex, "tokens", today - timedelta(days=1))
+    Member(cast.alice, cast.acme).use(tokens=70)
+    reset(cast.alice, cast.acme, "tokens", today)
+    dora = make_user("dora", cast.globex)
+    Member(dora, cast.globex).use(tokens=100)
+    reset(dora, cast.globex, "tokens", today)
+    for used in (4, 6, 8):
+        carol.use(tokens=used, cost_usd=Decimal("0.25"))
+        if used < 8:
+            reset(cast.carol, cast.globex, "tokens", today)
+    reset(cast.carol, cast.globex, "cost_usd", month)
+
+    def figures(action: str) -> list[tuple[str, ...]]:
+        lines = [line for line in _exported(support, action) if line["tenant"] == "globex"]
+        names = ("member", "resource", "used", "reset")
+        return sorted(tuple(line[name] for name in names) for line in lines)
+
+    current = [
+        ("", "cost_usd", "0", "0.75"),
+        ("", "tokens", "8", "110"),
+        ("carol", "cost_usd", "0", "0.75"),
+        ("carol", "tokens", "8", "10"),
+        ("dora", "tokens", "0", "100"),
+    ]
+    assert figures("export_current") == current
+    yesterday = [("", "tokens", "0", "3"), ("carol", "tokens", "0", "3")]
+    assert figures("export_month") == sorted(current + yesterday)
+    with system_scope("test"):
+        charted = spending_by_day(cast.globex.pk, now=now)["tokens"]
+    assert charted[today.date()] == 118
 
 
 def test_staff_export_their_own_tenants_only(cast: Cast) -> None:

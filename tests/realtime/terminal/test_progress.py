@@ -47,7 +47,7 @@ def test_each_step_is_told() -> None:
     said = progress.getvalue()
     for words in (
         "thread t",
-        "waiting in line, number 2",
+        "waiting, number 2 in line when asked",
         "Adding up.",
         "✗ spend_breakdown, 12 ms",
         "data  → reporting",

@@ -1,0 +1,104 @@
+"""Open streams of events: more of them than database connections, and not too many of one user."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from django.core.asgi import get_asgi_application
+from django.db import connection
+
+from agents.api.event_stream import MAX_STREAMS_OF_A_USER, stream_events
+from agents.models import RunStatus
+from contexts.tokens import issue_tokens
+from tests.factories import make_cast, make_run, make_thread
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CONNECTIONS = 4
+STREAMS = 3 * CONNECTIONS
+
+
+@pytest.fixture
+def small_pool(transactional_db: None) -> Iterator[None]:
+    """Bound Django's pool to a few connections, for the time of a test."""
+    connection.close()
+    pool = connection.pool
+    before = (pool.min_size, pool.max_size)
+    pool.resize(1, CONNECTIONS)
+    yield
+    pool.resize(*before)
+
+
+@asynccontextmanager
+async def requested(path: str, access: str, accept: str) -> AsyncIterator[ApplicationCommunicator]:
+    """Yield a request to the server that has sent everything but its body, disconnected in the end."""
+    headers = {"host": "testserver", "accept": accept, "authorization": f"Bearer {access}"}
+    communicator = ApplicationCommunicator(
+        get_asgi_application(),
+        {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "GET",
+            "path": path,
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        },
+    )
+    await communicator.send_input({"type": "http.request", "body": b""})
+    yield communicator
+    await communicator.send_input({"type": "http.disconnect"})
+    await communicator.wait(30)
+
+
+async def answer_of(communicator: ApplicationCommunicator) -> tuple[int, bytes]:
+    """Return the status and the first part of the answer."""
+    status = int((await communicator.receive_output(30))["status"])
+    return status, bytes((await communicator.receive_output(30)).get("body", b""))
+
+
+def _prepare() -> tuple[Any, str]:
+    cast = make_cast()
+    run = make_run(make_thread(cast.alice), status=RunStatus.RUNNING)
+    access = issue_tokens(cast.alice).access
+    connection.close()
+    return run, access
+
+
+async def test_more_open_streams_than_connections_keep_nobody_waiting(small_pool: None) -> None:
+    run, access = await sync_to_async(_prepare)()
+    async with AsyncExitStack() as stack:
+        for _ in range(STREAMS):
+            address = f"/api/v1/runs/{run.id}/events"
+            stream = await stack.enter_async_context(requested(address, access, "text/event-stream"))
+            assert await answer_of(stream) == (200, b": open\n\n")
+        async with requested("/api/v1/me", access, "application/json") as other:
+            status, account = await answer_of(other)
+            assert (status, json.loads(account)["username"]) == (200, "alice")
+
+
+async def test_a_user_has_a_bounded_number_of_streams_open(transactional_db: None) -> None:
+    run, access = await sync_to_async(_prepare)()
+    address = f"/api/v1/runs/{run.id}/events"
+    async with AsyncExitStack() as stack:
+        for _ in range(MAX_STREAMS_OF_A_USER):
+            stream = await stack.enter_async_context(requested(address, access, "text/event-stream"))
+            assert await answer_of(stream) == (200, b": open\n\n")
+        async with requested(address, access, "text/event-stream") as refused:
+            status, problem = await answer_of(refused)
+            assert (status, json.loads(problem)["code"]) == (429, "rate_limited")
+        # One that passed the check together with others is told in its stream.
+        told = b"".join([part async for part in stream_events(run.user_id, run.id, after=0)])
+        assert b"event: error" in told
+        assert b"rate_limited" in told
+    # All were given up by their readers: their places are free again.
+    async with asyncio.timeout(30):
+        while True:
+            async with requested(address, access, "text/event-stream") as again:
+                if await answer_of(again) == (200, b": open\n\n"):
+                    break

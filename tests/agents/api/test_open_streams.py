@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -13,9 +12,9 @@ from django.core.asgi import get_asgi_application
 from django.db import connection
 
 from agents.api.event_stream import MAX_STREAMS_OF_A_USER, stream_events
-from agents.models import RunStatus
+from agents.models import Run, RunStatus
 from contexts.tokens import issue_tokens
-from tests.factories import make_cast, make_run, make_thread
+from tests.factories import make_cast, make_event, make_run, make_thread
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -62,7 +61,7 @@ async def answer_of(communicator: ApplicationCommunicator) -> tuple[int, bytes]:
     return status, bytes((await communicator.receive_output(30)).get("body", b""))
 
 
-def _prepare() -> tuple[Any, str]:
+def _prepare() -> tuple[Run, str]:
     cast = make_cast()
     run = make_run(make_thread(cast.alice), status=RunStatus.RUNNING)
     access = issue_tokens(cast.alice).access
@@ -70,16 +69,27 @@ def _prepare() -> tuple[Any, str]:
     return run, access
 
 
+def _complete(run: Run) -> None:
+    make_event(run, 1, "agent_completed")
+    connection.close()
+
+
 async def test_more_open_streams_than_connections_keep_nobody_waiting(small_pool: None) -> None:
     run, access = await sync_to_async(_prepare)()
+    address = f"/api/v1/runs/{run.id}/events"
+    streams = []
     async with AsyncExitStack() as stack:
         for _ in range(STREAMS):
-            address = f"/api/v1/runs/{run.id}/events"
             stream = await stack.enter_async_context(requested(address, access, "text/event-stream"))
+            streams.append(stream)
             assert await answer_of(stream) == (200, b": open\n\n")
         async with requested("/api/v1/me", access, "application/json") as other:
             status, account = await answer_of(other)
             assert (status, json.loads(account)["username"]) == (200, "alice")
+        # None of them made room for it by giving up.
+        await sync_to_async(_complete)(run)
+        for stream in streams:
+            assert b"event: agent_completed" in (await stream.receive_output(30))["body"]
 
 
 async def test_a_user_has_a_bounded_number_of_streams_open(transactional_db: None) -> None:

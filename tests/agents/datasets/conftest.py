@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.datasets import ImportedDataset, import_file
+from agents.datasets import DatasetSource, ImportedDataset, import_file
 
 SHARED_DATA = Path(__file__).parents[3].parent / "shared" / "data"
 
@@ -33,3 +33,19 @@ def import_bytes(tmp_path: Path) -> Callable[..., ImportedDataset]:
         return import_file(source, tmp_path / "stored.parquet", filename="log")
 
     return run
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> DatasetSource:
+    """Return a stored log of one request."""
+    log = tmp_path / "log.csv"
+    log.write_text("model,input_tokens,output_tokens\ngpt-4o,10,1\n")
+    import_file(log, tmp_path / "log.parquet", filename="log.csv")
+    return DatasetSource(
+        id="0123456789abcdef",
+        name="log",
+        path=tmp_path / "log.parquet",
+        assumed_model=None,
+        time_is_relative=False,
+        format="plain_table",
+    )

@@ -6,8 +6,6 @@ import pickle
 import resource
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,34 +15,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from agents.datasets import AnalysisSession, DatasetSource, import_file
-from agents.datasets.process_maker import ProcessMaker, get_process_maker
-from agents.datasets.query_process import QueryProcess
+from agents.datasets import AnalysisSession, DatasetSource
+from agents.datasets.process_maker import get_process_maker
 from agents.datasets.query_server import QueryServer
-from contexts.exceptions import ToolError, UnavailableError
+from contexts.exceptions import ToolError
+from tests.agents.process_ends import PATIENCE_SECONDS, wait_until_gone
 
 pytestmark = pytest.mark.unit
 
-ROOT = Path(__file__).resolve().parents[3]
 MEMORY = 256 << 20
 ENDLESS = "SELECT count(*) FROM range(1000000000000) a, range(1000000) b"
 UNINTERRUPTIBLE = "SELECT max(length(lpad('x', 150000000, 'y'))) FROM range(1000) WHERE random() < 2"
-PATIENCE_SECONDS = 30
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> DatasetSource:
-    log = tmp_path / "log.csv"
-    log.write_text("model,input_tokens,output_tokens\ngpt-4o,10,1\n")
-    import_file(log, tmp_path / "log.parquet", filename="log.csv")
-    return DatasetSource(
-        id="0123456789abcdef",
-        name="log",
-        path=tmp_path / "log.parquet",
-        assumed_model=None,
-        time_is_relative=False,
-        format="plain_table",
-    )
 
 
 @pytest.fixture
@@ -74,37 +55,6 @@ def in_thread(session: AnalysisSession, sql: str) -> Iterator[list[str]]:
     yield problems
     thread.join(PATIENCE_SECONDS)
     assert not thread.is_alive()
-
-
-@contextlib.contextmanager
-def busy_server(source: DatasetSource) -> Iterator[tuple[psutil.Process, psutil.Process]]:
-    """Give a server, to be killed, and its process, which runs an endless query."""
-    program = (
-        "import sys, pathlib, pickle; from agents.datasets import AnalysisSession\n"
-        "session = AnalysisSession([pickle.load(sys.stdin.buffer)], memory_limit_bytes=2**28)\n"
-        "print(session.process._process.pid, flush=True)\n"
-        f"session.query({ENDLESS!r})"
-    )
-    server = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    with server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        server.stdin.write(pickle.dumps(source))
-        server.stdin.close()
-        process = psutil.Process(int(server.stdout.readline()))
-        before = sum(process.cpu_times()[:2])
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while sum(process.cpu_times()[:2]) < before + 0.2:
-            assert time.monotonic() < deadline, "the query does not run"
-            time.sleep(0.01)
-        try:
-            yield psutil.Process(server.pid), process
-        finally:
-            server.kill()
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
 
 
 @pytest.mark.parametrize(
@@ -196,32 +146,6 @@ def test_the_cpu_time_of_a_process_is_its_own(source: DatasetSource) -> None:
         assert idle.process.cpu_seconds < before + 0.1
 
 
-def test_a_process_has_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NETRA_TEST_SECRET", "hush")
-    maker = ProcessMaker()
-    try:
-        process_id, channel = maker.take()
-        with channel:
-            assert "NETRA_TEST_SECRET" not in psutil.Process(process_id).environ()
-    finally:
-        maker.close()
-
-
-def test_a_killed_maker_is_started_again() -> None:
-    maker = ProcessMaker()
-    try:
-        first_id, first = maker.take()
-        os.kill(psutil.Process(first_id).ppid(), signal.SIGKILL)
-        second_id, second = maker.take()
-        assert psutil.pid_exists(second_id)
-        first.close()
-        second.close()
-        _wait_until_gone(first_id)
-    finally:
-        maker.close()
-    _wait_until_gone(second_id)
-
-
 def test_a_busy_process_ends_with_its_killed_maker(source: DatasetSource) -> None:
     maker = get_process_maker()
     with AnalysisSession([source], memory_limit_bytes=MEMORY) as session:
@@ -231,35 +155,11 @@ def test_a_busy_process_ends_with_its_killed_maker(source: DatasetSource) -> Non
             os.kill(maker_id, signal.SIGKILL)
         assert "ended by itself" in problems[0]
         assert session.process.has_ended
-    _wait_until_gone(process_id)
+    wait_until_gone(process_id)
     with AnalysisSession([source], memory_limit_bytes=MEMORY) as session:
         assert session.process._process.ppid() != maker_id
         assert session.query("SELECT 1").rows == ((1,),)
     assert get_process_maker() is maker
-
-
-def test_busy_processes_end_though_their_maker_was_killed_before_the_server(source: DatasetSource) -> None:
-    with busy_server(source) as (server, process):
-        maker = process.parent()
-        assert maker is not None
-        server.suspend()
-        maker.kill()
-        server.kill()
-        _wait_until_gone(process.pid)
-
-
-def test_where_no_process_can_be_made_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.datasets.process_maker._PROGRAM", "pass")
-    with pytest.raises(UnavailableError):
-        ProcessMaker().take()
-
-
-def test_busy_processes_end_with_a_killed_server(source: DatasetSource) -> None:
-    with busy_server(source) as (server, process):
-        maker_id = process.ppid()
-        server.kill()
-        _wait_until_gone(process.pid)
-        _wait_until_gone(maker_id)
 
 
 def test_a_server_answers_until_the_session_hangs_up(source: DatasetSource, monkeypatch) -> None:
@@ -284,31 +184,3 @@ def test_a_server_answers_until_the_session_hangs_up(source: DatasetSource, monk
         assert "memory" in large.error.message
     thread.join(PATIENCE_SECONDS)
     assert not thread.is_alive()
-
-
-def _wait_until_gone(process_id: int) -> None:
-    # One that nobody waits for may stay as an entry of the process table, and runs no more.
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process = psutil.Process(process_id)
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-            assert time.monotonic() < deadline, "the process still runs"
-            time.sleep(0.01)
-
-
-def test_processes_are_made_by_one_maker_of_the_server() -> None:
-    assert get_process_maker() is get_process_maker()
-    first, second = QueryProcess(), QueryProcess()
-    try:
-        assert first._process.ppid() == second._process.ppid()
-    finally:
-        first.close()
-        second.close()
-
-
-def test_what_makes_processes_loads_nothing_that_knows_the_database() -> None:
-    program = "import sys, agents.datasets.query_server; print('django' in sys.modules)"
-    printed = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=True
-    ).stdout
-    assert printed == b"False\n"

@@ -67,7 +67,7 @@ def start_run(
     require_member(context)
     _check(text, dataset_ids, agent, idempotency_key)
     # Before the transactions, which would hold what others need for as long as they last.
-    expire_quotas(tenant_id=context.tenant_id)
+    expire_quotas(tenant_id=context.tenant_id, now=now)
     try:
         with scope(context, outermost=True):
             existing = _run_of_key(context, idempotency_key)

@@ -91,7 +91,9 @@ class Connection:
         await self._when_room(encode_frame(frame))
 
     def deliver(self, envelopes: Sequence[Envelope]) -> None:
-        """Take what was published for the user; never waits."""
+        """Take what was published for the user; never waits. Nothing follows what ends the socket."""
+        if self.ended.done():
+            return
         if any(envelope.user_id != self.user_id for envelope in envelopes):
             raise ContextIsolationError("A frame was about to reach another user's socket.")
         if self._holds == 0:

@@ -1,5 +1,6 @@
 """The managers: one a user and process, gone with the last socket, closed to everyone else."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -82,6 +83,24 @@ async def test_a_manager_refuses_another_users_socket_and_frames(cast: Cast) -> 
     await reset_manager_registry()
     for context in (alices, carols):
         await get_context_manager().cleanup_context(context.context_id)
+
+
+@pytest.mark.mission_critical("P7")
+async def test_nothing_follows_a_revocation(cast: Cast) -> None:
+    context = await context_of(cast.alice)
+    sent: list[str] = []
+
+    async def send(text: str) -> None:
+        sent.append(text)
+
+    connection = Connection(context, expires_at=datetime.now(UTC) + timedelta(hours=1), send=send)
+    connection.outbox.start()
+    connection.deliver([Envelope.of_account(quota(cast.alice))])
+    connection.revoke("Over.")
+    connection.deliver([Envelope.of_account(quota(cast.alice))])
+    await connection.finish()
+    assert [json.loads(text)["type"] for text in sent] == ["quota_updated", "session_revoked"]
+    await get_context_manager().cleanup_context(context.context_id)
 
 
 @pytest.mark.mission_critical("P6")

@@ -16,7 +16,6 @@ from contexts.database import async_pool
 from contexts.exceptions import ConflictError, LimitError, QuotaExceededError, UnavailableError
 from contexts.quota_statements import (
     Amount,
-    Owner,
     Reservation,
     Statement,
     check_amounts,
@@ -49,11 +48,6 @@ class QuotaMeter:
     @property
     def reservation(self) -> Reservation:
         """Return what is drawn on."""
-        return self._reservation
-
-    @property
-    def owner(self) -> Owner:
-        """Return whose quota is drawn on."""
         return self._reservation
 
     @property

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Literal
 
 from django.db.models import TextChoices
 
@@ -51,12 +52,14 @@ class Rule:
     """Whether only whole amounts make sense."""
     things: str
     """What is counted, in the plural, as it follows an amount."""
+    unit: Literal["", "USD", "bytes"] = ""
+    """In what it is counted; blank: in pieces, or in what `things` says."""
 
     def describe(self, amount: Decimal) -> str:
         """Return an amount in words, such as `50,000 tokens` or `$1.00 of model costs`."""
-        if self.things.startswith("of model"):
+        if self.unit == "USD":
             return f"${amount:,.2f} {self.things}"
-        if self.things.startswith("of "):
+        if self.unit == "bytes":
             return f"{_in_bytes(amount)} {self.things}"
         return f"{amount.normalize():,f} {self.things}"
 
@@ -68,8 +71,15 @@ def _in_bytes(amount: Decimal) -> str:
     return f"{amount.normalize():,f} bytes"
 
 
-def _rule(window: Window, fallback: int, things: str, *, is_whole: bool = True) -> Rule:
-    return Rule(window=window, fallback=Decimal(fallback), things=things, is_whole=is_whole)
+def _rule(
+    window: Window,
+    fallback: int,
+    things: str,
+    *,
+    is_whole: bool = True,
+    unit: Literal["", "USD", "bytes"] = "",
+) -> Rule:
+    return Rule(window=window, fallback=Decimal(fallback), things=things, is_whole=is_whole, unit=unit)
 
 
 RULES: Mapping[str, Rule] = MappingProxyType(
@@ -78,11 +88,11 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "concurrent_runs": _rule(Window.LEASE, 1, "runs at once"),
         "websocket_connections": _rule(Window.LEASE, 2, "open connections"),
         "tokens": _rule(Window.DAY, 50_000, "tokens"),
-        "cost_usd": _rule(Window.MONTH, 1, "of model costs", is_whole=False),
+        "cost_usd": _rule(Window.MONTH, 1, "of model costs", is_whole=False, unit="USD"),
         "cpu_seconds": _rule(Window.DAY, 60, "CPU seconds", is_whole=False),
-        "memory_bytes": _rule(Window.CONTEXT, 256 * MEBIBYTE, "of memory"),
+        "memory_bytes": _rule(Window.CONTEXT, 256 * MEBIBYTE, "of memory", unit="bytes"),
         "run_seconds": _rule(Window.RUN, 30, "seconds for a run", is_whole=False),
-        "storage_bytes": _rule(Window.TOTAL, 50 * MEGABYTE, "of storage"),
+        "storage_bytes": _rule(Window.TOTAL, 50 * MEGABYTE, "of storage", unit="bytes"),
         "messages": _rule(Window.MINUTE, 30, "messages"),
         "retention_days": _rule(Window.TOTAL, 7, "days kept"),
     }

@@ -59,7 +59,7 @@ class ModelBudget:
         tokens = used.input_tokens + used.output_tokens
         await self.meter.put_back(taken, _amounts(tokens, used.cost_usd))
         if tokens:
-            owner = self.meter.owner
+            owner = self.meter.reservation
             quotas_changed.send_robust(
                 sender=ModelBudget,
                 user_id=owner.user_id,

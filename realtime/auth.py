@@ -20,6 +20,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from contexts.database import call_in_thread
 from contexts.exceptions import NetraError, NotAuthenticatedError
 from contexts.models import User
+from contexts.sign_ins import SignInProof
 from contexts.tickets import redeem_ticket
 from realtime.origins import is_allowed_origin
 from realtime.protocol import PROTOCOL
@@ -38,6 +39,8 @@ class SignIn:
     user_id: UUID
     expires_at: datetime
     """When the token or session ends (UTC)."""
+    proof: SignInProof | None = None
+    """What it rests on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from agents.events import Event
 from contexts.context import UserExecutionContext
 from contexts.database import call_in_thread
 from contexts.exceptions import ContextIsolationError, NetraError, NotFoundError
+from realtime.auth import SignIn
 from realtime.envelopes import Envelope
 from realtime.feed import RunFeed, Verdict
 from realtime.frame_services import read_events
@@ -33,10 +34,10 @@ class Connection:
     frame is being answered, or a gap filled from the event log, what arrives is held back.
     """
 
-    def __init__(self, context: UserExecutionContext, *, expires_at: datetime, send: SendText) -> None:
-        """Belong to `context`'s user until `expires_at` (UTC); send text frames through `send`."""
+    def __init__(self, context: UserExecutionContext, *, sign_in: SignIn, send: SendText) -> None:
+        """Belong to `context`'s user for as long as `sign_in` lasts; send text frames through `send`."""
         self.context = context
-        self.expires_at = expires_at
+        self.sign_in = sign_in
         self.feed = RunFeed()
         self.outbox = Outbox(send)
         self.ended: asyncio.Future[tuple[CloseCode, str]] = asyncio.get_running_loop().create_future()
@@ -68,9 +69,14 @@ class Connection:
             self.outbox.put(encode_frame(SessionRevoked(user_id=self.user_id, reason=reason)))
         self.end(CloseCode.NOT_SIGNED_IN, reason)
 
-    def extend(self, expires_at: datetime) -> None:
-        """Note that the sign-in now lasts until `expires_at` (UTC)."""
-        self.expires_at = expires_at
+    @property
+    def expires_at(self) -> datetime:
+        """Return when the sign-in ends (UTC)."""
+        return self.sign_in.expires_at
+
+    def extend(self, sign_in: SignIn) -> None:
+        """Note that the same user has signed in anew, and stays for longer."""
+        self.sign_in = sign_in
         self.extended.set()
 
     async def finish(self) -> None:

@@ -116,7 +116,7 @@ class ChatConsumer(AsyncConsumer):
         since = review.expect()
         self._stack.push_async_callback(review.dismiss)
         opened = await call_in_thread(open_socket, signed_in.user_id, connection_id=connection_id)
-        self._connection = Connection(opened.context, expires_at=signed_in.expires_at, send=self._send_text)
+        self._connection = Connection(opened.context, sign_in=signed_in, send=self._send_text)
         self._stack.push_async_callback(self._close_context)
         place = SocketPlace(self._connection, opened.lease)
         self._stack.push_async_callback(place.give_back)

@@ -128,7 +128,7 @@ class FrameHandler:
             await self.refuse(frame.id, NotAuthenticatedError("The token is another user's."))
             self._connection.end(CloseCode.NOT_ALLOWED, "The token is another user's.")
             return
-        self._connection.extend(signed_in.expires_at)
+        self._connection.extend(signed_in)
         await self._connection.answer(Ack(id=frame.id, expires_at=signed_in.expires_at))
 
     async def _ping(self, frame: Ping) -> None:

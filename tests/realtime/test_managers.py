@@ -16,6 +16,7 @@ from contexts.exceptions import ContextClosedError, ContextIsolationError, Unava
 from contexts.factory import UserContextFactory
 from contexts.manager import get_context_manager
 from contexts.models import User
+from realtime.auth import SignIn
 from realtime.connection import Connection
 from realtime.emitter import UserWebSocketEmitter
 from realtime.envelopes import Envelope, pack_envelopes, unpack_envelopes
@@ -34,6 +35,10 @@ from tests.realtime.sockets import OpenSocket
 
 async def context_of(user: User) -> UserExecutionContext:
     return await call_in_thread(UserContextFactory().for_request, user.id)
+
+
+def sign_in_of(context: UserExecutionContext) -> SignIn:
+    return SignIn(user_id=context.user_id, expires_at=datetime.now(UTC) + timedelta(hours=1))
 
 
 def revoked(user: User) -> SessionRevoked:
@@ -70,7 +75,7 @@ async def test_a_manager_refuses_another_users_socket_and_frames(cast: Cast) -> 
     async def send(text: str) -> None:
         raise AssertionError("nothing may be sent")
 
-    connection = Connection(carols, expires_at=datetime.now(UTC) + timedelta(hours=1), send=send)
+    connection = Connection(carols, sign_in=sign_in_of(carols), send=send)
     with pytest.raises(ContextIsolationError):
         await get_websocket_manager(alices).add_connection(uuid4(), connection)
     with pytest.raises(ContextIsolationError):
@@ -93,7 +98,7 @@ async def test_nothing_follows_a_revocation(cast: Cast) -> None:
     async def send(text: str) -> None:
         sent.append(text)
 
-    connection = Connection(context, expires_at=datetime.now(UTC) + timedelta(hours=1), send=send)
+    connection = Connection(context, sign_in=sign_in_of(context), send=send)
     connection.outbox.start()
     connection.deliver([Envelope.of_account(quota(cast.alice))])
     connection.revoke("Over.")

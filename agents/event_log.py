@@ -1,12 +1,11 @@
 """The event log of one attempt at a run: numbered, durable, fenced."""
 
-import asyncio
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from agents.event_sinks import register_event_sink, unregister_event_sink
-from agents.event_writer import EventWriter, FencedError, get_event_writer
+from agents.event_encoding import encode_data
+from agents.event_sinks import hand_delta, hand_events, register_event_sink, unregister_event_sink
+from agents.event_writer import EventWriter, FencedError, Numbering, get_event_writer
 from agents.events import Delta, Event
 from agents.storable import storable
 from contexts.context import UserExecutionContext
@@ -41,11 +40,7 @@ class EventLog:
             raise ContextIsolationError("Events belong to a run; this context has none.")
         self._context = context
         self._manager = manager or get_context_manager()
-        self._run_id, self._thread_id = context.run_id, context.thread_id
-        self._attempt = attempt
-        self._last_seq = last_seq
-        self._turn = asyncio.Lock()
-        self._appending: set[asyncio.Future[Event]] = set()
+        self._numbering = Numbering(context, attempt=attempt, last_seq=last_seq)
         self._writer: EventWriter = get_event_writer()
 
     @property
@@ -61,12 +56,12 @@ class EventLog:
     @property
     def run_id(self) -> UUID:
         """Return the run that this log belongs to."""
-        return self._run_id
+        return self._numbering.run_id
 
     @property
     def attempt(self) -> int:
         """Return the attempt that this log writes for."""
-        return self._attempt
+        return self._numbering.attempt
 
     def check(self, payload: Any) -> None:
         """Check that text or JSON-like data may leave for the run's user.
@@ -84,48 +79,24 @@ class EventLog:
         only by what was committed: the run's events never have a gap.
 
         Raises:
+            TypeError: when `data` are not JSON-like.
             ContextIsolationError, QuarantinedError: as `check` does, before anything is written.
             FencedError: when the run has ended or was taken over.
             psycopg.Error: when the database refuses or does not answer.
         """
-        data = storable(data)
+        data, text = encode_data(data)
         self.check(data)
-        appending = asyncio.ensure_future(self._append(event_type, agent_name, data))
-        self._appending.add(appending)
-        appending.add_done_callback(self._forget)
-        return await asyncio.shield(appending)
-
-    async def _append(self, event_type: str, agent_name: str, data: dict[str, Any]) -> Event:
-        async with self._turn:
-            event = Event(
-                run_id=self._run_id,
-                thread_id=self._thread_id,
-                tenant_id=self._context.tenant_id,
-                user_id=self._context.user_id,
-                seq=self._last_seq + 1,
-                type=event_type,
-                agent_name=agent_name,
-                created_at=datetime.now(UTC),
-                data=data,
-            )
-            await self._writer.append(event, attempt=self._attempt)
-            self._last_seq = event.seq
-        return event
-
-    def _forget(self, appending: "asyncio.Future[Event]") -> None:
-        self._appending.discard(appending)
-        if not appending.cancelled():
-            appending.exception()  # told to whoever appended, unless they were cancelled
+        return await self._writer.append(
+            self._numbering, event_type, agent_name=agent_name, data=data, data_text=text
+        )
 
     async def settle(self) -> None:
         """Return when no append is under way any more."""
-        while self._appending:
-            await asyncio.wait(self._appending)
+        await self._numbering.settle()
 
-    async def publish(self, event: Event) -> None:
-        """Publish an event that was committed elsewhere, after all earlier ones."""
-        self._writer.publish([event])
-        await self._writer.flush()
+    def publish(self, event: Event) -> None:
+        """Have an event published that was committed elsewhere, after all earlier ones."""
+        hand_events([event], self._context)
 
     def send_delta(self, *, offset: int, text: str, before: str = "") -> None:
         """Publish a piece of the answer as it is written; it is checked together with the text `before` it.
@@ -134,13 +105,14 @@ class EventLog:
             ContextIsolationError, QuarantinedError: as `check` does, before anything is sent.
         """
         self.check(before + text)
-        self._writer.publish(
+        hand_delta(
             Delta(
-                run_id=self._run_id,
-                thread_id=self._thread_id,
+                run_id=self._numbering.run_id,
+                thread_id=self._numbering.thread_id,
                 tenant_id=self._context.tenant_id,
                 user_id=self._context.user_id,
                 offset=offset,
                 text=storable(text),
-            )
+            ),
+            self._context,
         )

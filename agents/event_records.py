@@ -1,11 +1,18 @@
-"""Event rows that a service writes inside a transaction of its own."""
+"""Event rows: written by a service inside a transaction of its own, and counted."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from django.db.models import Max
 
 from agents.events import Event
 from agents.models import RunEvent
+from contexts.scope import async_scope
+
+_LAST = """
+SELECT run.id, coalesce((SELECT max(seq) FROM agents_runevent WHERE run_id = run.id), 0)
+FROM agents_run AS run WHERE run.id = ANY (%s)
+"""
 
 
 def store_event(event: Event) -> None:
@@ -32,3 +39,15 @@ def last_seq(run_id: UUID) -> int:
 def next_seq(run_id: UUID) -> int:
     """Return the number that a run's next event gets."""
     return last_seq(run_id) + 1
+
+
+async def last_numbers(run_ids: Collection[UUID]) -> dict[UUID, int]:
+    """Return the number of the last event of each run, whosesoever; runs that are gone are left out.
+
+    Raises:
+        UnavailableError: when no connection is free in time.
+        psycopg.Error: when the database does not answer.
+    """
+    async with async_scope("event_log") as connection:
+        cursor = await connection.execute(_LAST, [list(run_ids)])
+        return dict(await cursor.fetchall())

@@ -1,157 +1,248 @@
-"""Group commit: the events of all of a process's runs, written together in one statement."""
+"""Group commit: the events of all of a process's runs, written together in one round trip."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
 from weakref import WeakKeyDictionary
 
-from psycopg.types.json import Jsonb
+from psycopg import InterfaceError, OperationalError
+from psycopg_pool import PoolTimeout
 
-from agents.event_sinks import publish_delta, publish_events
-from agents.events import Delta, Event
-from contexts.scope import async_scope
+from agents.event_encoding import FrameHead
+from agents.event_records import last_numbers
+from agents.event_sinks import flush_sinks, hand_events
+from agents.events import Event, timestamp_of
+from contexts.context import UserExecutionContext
+from contexts.database import async_pool
 
-# An event is written only while its run is still with the attempt that reports it; the shared lock on
-# the run's row makes a take-over wait until the events before it are committed.
-_INSERT = """
-INSERT INTO agents_runevent
-    (run_id, seq, tenant_id, user_id, thread_id, type, agent_name, data, created_at)
-SELECT new.run_id, new.seq, run.tenant_id, run.user_id, run.thread_id, new.type, new.agent_name,
-       new.data, new.created_at
-FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::text[], %s::text[], %s::jsonb[], %s::timestamptz[])
-    AS new (run_id, attempt, seq, type, agent_name, data, created_at)
-JOIN agents_run AS run ON run.id = new.run_id AND run.attempt = new.attempt AND run.status = 'running'
-FOR SHARE OF run
-RETURNING run_id, seq
-"""
+logger = logging.getLogger(__name__)
+
+MAX_GROUP = 128
+"""Events that are committed together at most; half of what waits for a socket's client at most."""
+_APPEND = "SELECT netra_append_events(%s::jsonb, %s::int[], %s::uuid[])"
+_NO_CONNECTION = (OperationalError, InterfaceError, PoolTimeout, OSError)
 
 
 class FencedError(Exception):
     """The run has ended or gone to another attempt: this one may write nothing more."""
 
 
-@dataclass(slots=True)
+class Numbering:
+    """How far one attempt at a run is in numbering its events; its events are written by one writer."""
+
+    __slots__ = (
+        *("attempt", "context", "head", "idle", "is_certain", "last_seq"),
+        *("run_id", "run_text", "thread_id", "waiting"),
+    )
+
+    def __init__(self, context: UserExecutionContext, *, attempt: int, last_seq: int) -> None:
+        """Go on after event `last_seq` of the context's run."""
+        assert context.run_id is not None
+        assert context.thread_id is not None
+        self.context = context
+        self.run_id = context.run_id
+        self.run_text = str(context.run_id)
+        self.thread_id = context.thread_id
+        self.attempt = attempt
+        self.last_seq = last_seq
+        self.is_certain = True
+        """Whether `last_seq` is what the database has: not after an answer of it was lost."""
+        self.head = FrameHead(run_id=self.run_id, thread_id=self.thread_id, user_id=context.user_id)
+        self.waiting = 0
+        """Events that are not written yet."""
+        self.idle: asyncio.Event | None = None
+
+    async def settle(self) -> None:
+        """Return when no event is waiting any more."""
+        while self.waiting:
+            self.idle = self.idle or asyncio.Event()
+            self.idle.clear()
+            await self.idle.wait()
+
+
+@dataclass(slots=True, eq=False)
 class _Pending:
-    event: Event
-    attempt: int
-    committed: asyncio.Future[None]
+    numbering: Numbering
+    type: str
+    agent_name: str
+    data: dict[str, Any]
+    data_text: str
+    committed: asyncio.Future[Event]
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def number(self, seq: int) -> Event:
+        numbering = self.numbering
+        context = numbering.context
+        encoded = numbering.head.frame(
+            seq=seq,
+            event_type=self.type,
+            agent_name=self.agent_name,
+            timestamp=timestamp_of(self.created_at),
+            data=self.data_text,
+        )
+        return Event(
+            run_id=numbering.run_id,
+            thread_id=numbering.thread_id,
+            tenant_id=context.tenant_id,
+            user_id=context.user_id,
+            seq=seq,
+            type=self.type,
+            agent_name=self.agent_name,
+            created_at=self.created_at,
+            data=self.data,
+            encoded=encoded,
+        )
+
+    def resolve(self, event: Event) -> None:
+        self._end()
+        if not self.committed.done():
+            self.committed.set_result(event)
+
+    def fail(self, error: BaseException) -> None:
+        self._end()
+        if not self.committed.done():
+            self.committed.set_exception(error)
+
+    def _end(self) -> None:
+        self.numbering.waiting -= 1
+        if not self.numbering.waiting and self.numbering.idle is not None:
+            self.numbering.idle.set()
 
 
 class EventWriter:
-    """Writes events in groups and publishes them in the order of their commit.
+    """Numbers events, writes them in groups and hands them to the sinks in the order of their commit.
 
     While one group is being written the next collects, so a lone event waits for nothing and many
-    share a round trip. Belongs to one event loop; `close()` ends its two tasks.
+    share a round trip. Belongs to one event loop; `close()` ends its task.
     """
 
     def __init__(self) -> None:
-        """Start the tasks in the running loop."""
+        """Start the task in the running loop."""
         self._pending: list[_Pending] = []
         self._arrived = asyncio.Event()
-        self._outgoing: asyncio.Queue[Sequence[Event] | Delta] = asyncio.Queue()
-        self._tasks = [
-            # They outlive whatever execution context is current now, and must not keep it.
-            asyncio.create_task(self._write(), name="event-writer", context=Context()),
-            asyncio.create_task(self._publish(), name="event-publisher", context=Context()),
-        ]
+        # It outlives whatever execution context is current now, and must not keep it.
+        self._task = asyncio.get_running_loop().create_task(
+            self._write(), name="event-writer", context=Context()
+        )
 
-    async def append(self, event: Event, *, attempt: int) -> None:
-        """Return when `event` is committed; it is published soon after.
+    def append(
+        self, numbering: Numbering, event_type: str, *, agent_name: str, data: dict[str, Any], data_text: str
+    ) -> asyncio.Future[Event]:
+        """Have an event numbered and committed; the future has it then, or why not.
 
-        Raises:
-            FencedError: when `attempt` is not the run's any more.
+        It is written even when the future is cancelled. `data_text` is `data` as JSON. The future raises
+
+            FencedError: when the attempt is not the run's any more.
             psycopg.Error: when the database refuses or does not answer.
         """
-        pending = _Pending(event, attempt, asyncio.get_running_loop().create_future())
-        self._pending.append(pending)
+        committed: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        self._pending.append(_Pending(numbering, event_type, agent_name, data, data_text, committed))
+        numbering.waiting += 1
         self._arrived.set()
-        await pending.committed
-
-    def publish(self, item: Sequence[Event] | Delta) -> None:
-        """Publish events that are committed already, or a delta, after all that came before."""
-        self._outgoing.put_nowait(item)
-
-    async def flush(self) -> None:
-        """Return when everything handed to `publish` so far was published."""
-        await self._outgoing.join()
+        return committed
 
     async def close(self) -> None:
-        """Publish what is left and end the tasks."""
-        await self.flush()
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        """Hand on what was written and end the task."""
+        await flush_sinks()
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
 
     async def _write(self) -> None:
         while True:
             await self._arrived.wait()
-            self._arrived.clear()
-            group, self._pending = self._pending, []
+            group, self._pending = self._pending[:MAX_GROUP], self._pending[MAX_GROUP:]
+            if not self._pending:
+                self._arrived.clear()
             try:
-                await self._commit(group)
-            except Exception as error:  # noqa: BLE001 - whatever it is, whoever appended hears of it
-                if len(group) == 1:
-                    _fail(group[0], error)
-                    continue
-                # One bad event must not take the others with it.
-                for pending in group:
-                    try:
-                        await self._commit([pending])
-                    except Exception as own_error:  # noqa: BLE001
-                        _fail(pending, own_error)
+                await self._write_group(group)
             except asyncio.CancelledError:
                 for pending in group:
-                    pending.committed.cancel()
+                    if not pending.committed.done():
+                        pending.committed.cancel()
                 raise
 
-    async def _commit(self, group: Sequence[_Pending]) -> None:
-        events = [pending.event for pending in group]
-        async with async_scope("event_log") as connection:
-            cursor = await connection.execute(
-                _INSERT,
-                [
-                    [event.run_id for event in events],
-                    [pending.attempt for pending in group],
-                    [event.seq for event in events],
-                    [event.type for event in events],
-                    [event.agent_name for event in events],
-                    [Jsonb(event.data) for event in events],
-                    [event.created_at for event in events],
-                ],
-            )
-            written = {(row[0], row[1]) for row in await cursor.fetchall()}
-        accepted = [pending for pending in group if (pending.event.run_id, pending.event.seq) in written]
-        if accepted:
-            self.publish([pending.event for pending in accepted])
-        for pending in group:
-            if (pending.event.run_id, pending.event.seq) in written:
-                if not pending.committed.done():
-                    pending.committed.set_result(None)
-            else:
-                _fail(
-                    pending,
-                    FencedError(f"Run {pending.event.run_id} is no longer attempt {pending.attempt}'s."),
-                )
-
-    async def _publish(self) -> None:
-        while True:
-            item = await self._outgoing.get()
+    async def _write_group(self, group: Sequence[_Pending]) -> None:
+        try:
+            events = await _number(group)
             try:
-                if isinstance(item, Delta):
-                    await publish_delta(item)
-                else:
-                    await publish_events(item)
-            finally:
-                self._outgoing.task_done()
+                refused = await _commit(group, events)
+            except _NO_CONNECTION as error:
+                # If only the answer was lost, the database knows the events by their numbers.
+                logger.warning("%d events are written again: %r", len(group), error)
+                refused = await _commit(group, events)
+        except _NO_CONNECTION as error:
+            for pending in group:
+                pending.numbering.is_certain = False
+                pending.fail(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, whoever appended hears of it
+            if len(group) == 1:
+                group[0].fail(error)
+                return
+            # One bad event must not take the others with it.
+            for pending in group:
+                await self._write_group([pending])
+        else:
+            self._note(group, events, refused)
+
+    def _note(self, group: Sequence[_Pending], events: Sequence[Event], refused: set[int]) -> None:
+        written: dict[Numbering, list[Event]] = {}
+        for place, (pending, event) in enumerate(zip(group, events, strict=True), 1):
+            numbering = pending.numbering
+            if place in refused:
+                pending.fail(
+                    FencedError(f"Run {numbering.run_id} is no longer attempt {numbering.attempt}'s.")
+                )
+            else:
+                numbering.last_seq = event.seq
+                pending.resolve(event)
+                written.setdefault(numbering, []).append(event)
+        for numbering, own in written.items():
+            hand_events(own, numbering.context)
 
 
-def _fail(pending: _Pending, error: Exception) -> None:
-    if not pending.committed.done():
-        pending.committed.set_exception(error)
+async def _number(group: Sequence[_Pending]) -> list[Event]:
+    uncertain = {pending.numbering for pending in group if not pending.numbering.is_certain}
+    if uncertain:
+        await _look_up(uncertain)
+    last: dict[Numbering, int] = {}
+    events = []
+    for pending in group:
+        seq = last[pending.numbering] = last.get(pending.numbering, pending.numbering.last_seq) + 1
+        events.append(pending.number(seq))
+    return events
+
+
+async def _commit(group: Sequence[_Pending], events: Sequence[Event]) -> set[int]:
+    """Write numbered events; return the places, from 1, of those that may not be written any more."""
+    pool = await async_pool()
+    connection = await pool.getconn()
+    try:
+        cursor = await connection.execute(
+            _APPEND,
+            [
+                f"[{','.join([event.encoded or '' for event in events])}]",
+                f"{{{','.join([str(pending.numbering.attempt) for pending in group])}}}",
+                f"{{{','.join({pending.numbering.run_text for pending in group})}}}",
+            ],
+        )
+        row = await cursor.fetchone()
+    finally:
+        await pool.putconn(connection)
+    return set(row[0] or ()) if row else set()
+
+
+async def _look_up(numberings: set[Numbering]) -> None:
+    """Read how far runs are whose events may have been written without an answer."""
+    found = await last_numbers([numbering.run_id for numbering in numberings])
+    for numbering in numberings:
+        numbering.last_seq = found.get(numbering.run_id, 0)
+        numbering.is_certain = True
 
 
 _writers: WeakKeyDictionary[asyncio.AbstractEventLoop, EventWriter] = WeakKeyDictionary()

@@ -22,6 +22,8 @@ class Event:
     agent_name: str
     created_at: datetime
     data: dict[str, Any]
+    encoded: str | None = None
+    """Its frame as JSON text, where that was made already."""
 
     def frame(self) -> dict[str, Any]:
         """Return the server frame that carries this event."""
@@ -32,7 +34,7 @@ class Event:
             "thread_id": str(self.thread_id),
             "user_id": str(self.user_id),
             "agent_name": self.agent_name,
-            "timestamp": self.created_at.isoformat().replace("+00:00", "Z"),
+            "timestamp": timestamp_of(self.created_at),
             "data": self.data,
         }
 
@@ -61,3 +63,8 @@ class Delta:
             "offset": self.offset,
             "text": self.text,
         }
+
+
+def timestamp_of(moment: datetime) -> str:
+    """Return a moment in UTC as RFC 3339 has it."""
+    return f"{moment.isoformat().removesuffix('+00:00')}Z"

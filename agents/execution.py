@@ -10,7 +10,7 @@ from agents.admission import BegunRun, EndedRun, begin_run
 from agents.engine import QUARANTINED
 from agents.engine_factory import ExecutionEngineFactory
 from agents.event_log import EventLog, FencedError
-from agents.event_sinks import publish_events
+from agents.event_sinks import publish_event
 from agents.outcomes import RunOutcome, finish_run
 from agents.usage import Usage
 from contexts.database import call_in_thread
@@ -61,7 +61,7 @@ class RunExecutor:
             )
             if isinstance(begun, EndedRun):
                 if begun.event is not None:
-                    await publish_events([begun.event])
+                    await publish_event(begun.event)
                 return
             async with managed_user_context(begun.context, manager=self._contexts.manager):
                 await self._carry_out(begun, is_stopping)
@@ -73,7 +73,7 @@ class RunExecutor:
                 begin_run, run_id, self._contexts, user_id=user_id, tenant_id=tenant_id
             )
             if isinstance(ended, EndedRun) and ended.event is not None:
-                await publish_events([ended.event])
+                await publish_event(ended.event)
         finally:
             self._run_ids.discard(str(run_id))
 
@@ -128,7 +128,7 @@ class RunExecutor:
         if event is None:
             logger.warning("Run %s had ended before attempt %d could end it", log.run_id, log.attempt)
         else:
-            await log.publish(event)
+            log.publish(event)
 
 
 async def _close_cut_off_calls(begun: BegunRun, log: EventLog) -> None:

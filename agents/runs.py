@@ -10,7 +10,7 @@ from django.db import connection
 
 from agents.catalog import CATALOG
 from agents.event_records import store_event
-from agents.event_sinks import publish_events
+from agents.event_sinks import publish_event
 from agents.events import Event
 from agents.line import join_line
 from agents.models import Author, Message, Run, Thread
@@ -85,7 +85,7 @@ def start_run(
         with scope(context, outermost=True):
             record_audit(context, "run_refused", resource=refusal.resource, code=refusal.code)
         raise
-    async_to_sync(publish_events)([queued])
+    async_to_sync(publish_event)(queued, context)
     return StartedRun(run_id=run.id, thread_id=run.thread_id, is_new=True)
 
 
@@ -108,7 +108,7 @@ def cancel_run(context: UserExecutionContext, run_id: UUID) -> None:
             cancelled = close_run(locked, RunOutcome.cancelled(by="user"))
         abort_job(locked)
     if cancelled is not None:
-        async_to_sync(publish_events)([cancelled])
+        async_to_sync(publish_event)(cancelled, context)
 
 
 def _admit(

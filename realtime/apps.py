@@ -11,13 +11,13 @@ class RealtimeConfig(AppConfig):
 
     def ready(self) -> None:
         """Have events and quotas published to their owner's sockets, and sockets closed by breaches."""
-        from agents.event_log import register_event_sink
+        from agents.event_sinks import register_event_sink
         from contexts.incidents import isolation_breached
         from contexts.signals import quotas_changed
-        from realtime.bridge import AgentWebSocketBridge
+        from realtime.bridge import SocketSink
         from realtime.quarantine import close_sockets
-        from realtime.quota_reports import report_changed_quotas
+        from realtime.quota_reports import note_changed_quotas
 
-        register_event_sink(AgentWebSocketBridge())
+        register_event_sink(SocketSink())
         isolation_breached.connect(close_sockets, dispatch_uid="close-sockets")
-        quotas_changed.connect(report_changed_quotas, dispatch_uid="report-quotas")
+        quotas_changed.connect(note_changed_quotas, dispatch_uid="report-quotas")

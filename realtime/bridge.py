@@ -1,46 +1,73 @@
-"""From the event log to the sockets: the event sink that publishes to the owners' groups."""
+"""From the event log to the sockets: each run's events go out through its own context."""
 
-import logging
 from collections.abc import Sequence
-from uuid import UUID
 
 from agents.events import TERMINAL_TYPES, Delta, Event
-from contexts.exceptions import UnavailableError
+from contexts.context import UserExecutionContext
+from contexts.exceptions import ContextIsolationError
 from contexts.rights import Member
+from realtime.emitter import UserWebSocketEmitter
 from realtime.envelopes import Envelope
-from realtime.publishing import publish_envelopes
-from realtime.quota_reports import SETTLED_BY_RUNS, report_quotas
-
-logger = logging.getLogger(__name__)
+from realtime.fanout import get_fanout
+from realtime.quota_reports import SETTLED_BY_RUNS, report_soon
 
 
 class AgentWebSocketBridge:
-    """Publishes committed events and passing pieces of answers to their owner, and to nobody else.
+    """Carries what one context's agents do to the sockets of its user; bound to that context for good.
 
-    What the channel layer cannot take stays in the event log: sockets notice the gap and read it.
+    Raises:
+        TypeError: when made without a context.
     """
 
-    async def deliver_events(self, events: Sequence[Event]) -> None:
-        """Publish `events` in order, in one message a user; after a run's end also its owner's quotas."""
-        by_user: dict[UUID, list[Event]] = {}
-        for event in events:
-            by_user.setdefault(event.user_id, []).append(event)
-        for user_id, own in by_user.items():
-            try:
-                await publish_envelopes(user_id, [Envelope.of_event(event) for event in own])
-                for member in {_member(event) for event in own if event.type in TERMINAL_TYPES}:
-                    await report_quotas(member, SETTLED_BY_RUNS)
-            except UnavailableError:
-                runs = sorted({str(event.run_id) for event in own})
-                logger.exception("%d events are left to replay: runs %s", len(own), ", ".join(runs))
+    __slots__ = ("_context", "_emitter")
 
-    async def deliver_delta(self, delta: Delta) -> None:
-        """Publish a piece of an answer once; the whole answer comes with the last event."""
-        try:
-            await publish_envelopes(delta.user_id, [Envelope.of_delta(delta)], delays_s=())
-        except UnavailableError as error:
-            logger.warning("A piece of an answer was not sent: run %s: %s", delta.run_id, error)
+    def __init__(self, context: UserExecutionContext) -> None:
+        """Send for `context`."""
+        self._emitter = UserWebSocketEmitter(context)
+        self._context = context
+
+    def send_events(self, events: Sequence[Event]) -> None:
+        """Send committed events, in order.
+
+        Raises:
+            ContextIsolationError: when one is of another run or another user; nothing is sent.
+        """
+        self._check_run(events)
+        self._emitter.emit_events(events)
+
+    def send_delta(self, delta: Delta) -> None:
+        """Send a piece of the answer.
+
+        Raises:
+            ContextIsolationError: as `send_events` does.
+        """
+        self._check_run([delta])
+        self._emitter.emit_delta(delta)
+
+    def _check_run(self, items: Sequence[Event | Delta]) -> None:
+        run_id = self._context.run_id
+        if run_id is not None and any(item.run_id != run_id for item in items):
+            raise ContextIsolationError("An event of another run was about to be sent.")
 
 
-def _member(event: Event) -> Member:
-    return Member(tenant_id=event.tenant_id, user_id=event.user_id)
+class SocketSink:
+    """The event sink that leads to the sockets; after a run's end its owner is also told their quotas."""
+
+    def deliver_events(self, events: Sequence[Event], context: UserExecutionContext | None) -> None:
+        """Send one run's committed events to its owner."""
+        if context is None:
+            get_fanout().send(events[0].user_id, [Envelope.of_event(event) for event in events])
+        else:
+            AgentWebSocketBridge(context).send_events(events)
+        last = events[-1]
+        if last.type in TERMINAL_TYPES:
+            owner = Member(tenant_id=last.tenant_id, user_id=last.user_id)
+            report_soon(owner, SETTLED_BY_RUNS)
+
+    def deliver_delta(self, delta: Delta, context: UserExecutionContext) -> None:
+        """Send a piece of an answer to its owner."""
+        AgentWebSocketBridge(context).send_delta(delta)
+
+    async def flush(self) -> None:
+        """Return when what was sent has left this process."""
+        await get_fanout().flush()

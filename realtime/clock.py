@@ -1,9 +1,14 @@
-"""What a socket does by the clock: its sign-in ends, its context is renewed, lost events are found."""
+"""What sockets do by the clock: sign-ins end, contexts are renewed, lost events are found in the log."""
 
 import asyncio
 import logging
+import time
+from contextlib import suppress
+from contextvars import Context
 from datetime import UTC, datetime, timedelta
+from weakref import WeakKeyDictionary
 
+from agents.event_records import last_numbers
 from contexts.context import UserExecutionContext
 from contexts.database import call_in_thread
 from contexts.exceptions import ContextClosedError, NetraError
@@ -11,84 +16,125 @@ from contexts.manager import TIME_TO_LIVE, get_context_manager
 from contexts.records import renew_record
 from contexts.selectors import standing_of
 from realtime.connection import Connection
-from realtime.managers import UserWebSocketManager
+from realtime.envelopes import Envelope
+from realtime.fanout import get_fanout
 from realtime.protocol import CloseCode, SessionExpiring, close_code_of
 
 logger = logging.getLogger(__name__)
 
-TICK_S = 5.0
+TICK_S = 1.0
 EXPIRY_NOTICE = timedelta(seconds=60)
 RENEW_CONTEXT_AFTER = TIME_TO_LIVE / 2
+SILENCE_S = 5.0
+"""A run under way that is silent for so many seconds is looked up in the log."""
+DOUBTFUL_SILENCE_S = 0.8
+"""The same while the channel layer carries nothing."""
 
 
 class SocketClock:
-    """Watches over one socket for as long as `run` is not cancelled."""
+    """Watches over an event loop's sockets, with one task for all."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        manager: UserWebSocketManager,
-        *,
-        tick_s: float = TICK_S,
-    ) -> None:
-        """Look after `connection`, every `tick_s` seconds or when its sign-in is about to end."""
-        self._connection = connection
-        self._manager = manager
-        self._tick_s = tick_s
-        self._noticed: datetime | None = None
-        self._renewed_at = connection.context.created_at
+    def __init__(self) -> None:
+        """Watch over none yet."""
+        self._connections: set[Connection] = set()
+        self._ticking: asyncio.Task[None] | None = None
+        self._renewals: set[asyncio.Task[None]] = set()
+        self._losses = 0
 
-    async def run(self) -> None:
-        """Tick until the socket's end is decided."""
-        while not self._connection.ended.done():
+    def add(self, connection: Connection) -> None:
+        """Look after a socket, and listen to what other processes send."""
+        self._connections.add(connection)
+        get_fanout().add_socket()
+        if self._ticking is None:
+            self._ticking = connection.loop.create_task(self._run(), name="socket-clock", context=Context())
+
+    async def remove(self, connection: Connection) -> None:
+        """Look after a socket no longer."""
+        self._connections.discard(connection)
+        if not self._connections and self._ticking is not None:
+            ticking, self._ticking = self._ticking, None
+            ticking.cancel()
+            with suppress(asyncio.CancelledError):
+                await ticking
+            if self._renewals:
+                await asyncio.wait(self._renewals)
+        await get_fanout().remove_socket()
+
+    async def _run(self) -> None:
+        while True:
             try:
-                await self.tick(now=datetime.now(UTC))
+                self.tick(now=datetime.now(UTC))
+                await self.catch_up()
             except Exception:
-                logger.exception(
-                    "The clock of a socket of user %s failed; it goes on", self._connection.user_id
-                )
-            remaining = (self._connection.expires_at - datetime.now(UTC)).total_seconds()
-            notice = EXPIRY_NOTICE.total_seconds()
-            until_due = remaining - notice if remaining > notice else remaining
-            wait = min(self._tick_s, max(until_due, 0.01))
-            self._connection.extended.clear()
-            try:
-                async with asyncio.timeout(wait):
-                    await self._connection.extended.wait()
-            except TimeoutError:
-                continue
+                logger.exception("The clock of the sockets failed; it goes on")
+            await asyncio.sleep(TICK_S)
 
-    async def tick(self, *, now: datetime) -> None:
+    def tick(self, *, now: datetime) -> None:
         """Do what is due at `now`."""
-        connection = self._connection
-        if connection.expires_at <= now:
-            connection.end(CloseCode.NOT_SIGNED_IN, "The sign-in has expired.")
-            return
-        if connection.expires_at - now <= EXPIRY_NOTICE and self._noticed != connection.expires_at:
-            self._noticed = connection.expires_at
-            await connection.answer(
-                SessionExpiring(user_id=connection.user_id, expires_at=connection.expires_at)
-            )
-        connection.look_up_silent_runs()
-        await self._manager.renew_subscription()
-        if now - self._renewed_at >= RENEW_CONTEXT_AFTER:
-            await self._renew_context(now)
+        for connection in list(self._connections):
+            if connection.ended.done():
+                continue
+            remaining = connection.expires_at - now
+            if remaining <= timedelta():
+                connection.end(CloseCode.NOT_SIGNED_IN, "The sign-in has expired.")
+            elif remaining <= EXPIRY_NOTICE and connection.noticed_expiry != connection.expires_at:
+                connection.noticed_expiry = connection.expires_at
+                frame = SessionExpiring(user_id=connection.user_id, expires_at=connection.expires_at)
+                connection.deliver([Envelope.of_account(frame)])
+            if now - connection.renewed_at >= RENEW_CONTEXT_AFTER:
+                connection.renewed_at = now
+                renewal = connection.loop.create_task(_renew_context(connection, now), name="renew-context")
+                self._renewals.add(renewal)
+                renewal.add_done_callback(self._renewals.discard)
 
-    async def _renew_context(self, now: datetime) -> None:
-        """Give the socket's context another time to live, if its user may still be here."""
-        context = self._connection.context
-        try:
-            get_context_manager().renew(context, now=now)
-            await call_in_thread(_renew_record, context, now=now)
-        except ContextClosedError:
-            self._connection.end(CloseCode.SERVER_RESTART, "The connection's time is up; connect again.")
+    async def catch_up(self) -> None:
+        """Read the log of runs that have been silent, in case what was published of them was lost."""
+        fanout = get_fanout()
+        patience = SILENCE_S if fanout.is_whole else DOUBTFUL_SILENCE_S
+        if fanout.losses != self._losses:
+            self._losses, patience = fanout.losses, 0.0
+        since = time.monotonic() - patience
+        silent = [
+            (connection, run_id)
+            for connection in self._connections
+            if not connection.is_reading
+            for run_id in connection.feed.silent_runs(since=since)
+        ]
+        if not silent:
             return
-        except NetraError as error:
-            self._connection.end(close_code_of(error), error.message)
-            return
-        self._renewed_at = now
+        last = await last_numbers({run_id for _, run_id in silent})
+        for connection, run_id in silent:
+            if run_id not in last:
+                connection.feed.forget(run_id)
+            elif last[run_id] > connection.feed.last_sent(run_id):
+                connection.read_log(run_id)
+            else:
+                connection.feed.note_heard(run_id, now=time.monotonic())
+
+
+async def _renew_context(connection: Connection, now: datetime) -> None:
+    """Give a socket's context another time to live, if its user may still be here."""
+    context = connection.context
+    try:
+        get_context_manager().renew(context, now=now)
+        await call_in_thread(_renew_record, context, now=now)
+    except ContextClosedError:
+        connection.end(CloseCode.SERVER_RESTART, "The connection's time is up; connect again.")
+    except NetraError as error:
+        connection.end(close_code_of(error), error.message)
+    except Exception:
+        logger.exception("The context of a socket of user %s could not be renewed", connection.user_id)
+        connection.end(CloseCode.SERVER_RESTART, "The connection's time is up; connect again.")
 
 
 def _renew_record(context: UserExecutionContext, *, now: datetime) -> None:
     standing_of(context.user_id, tenant_id=context.tenant_id)
     renew_record(context, now=now)
+
+
+_clocks: WeakKeyDictionary[asyncio.AbstractEventLoop, SocketClock] = WeakKeyDictionary()
+
+
+def get_socket_clock() -> SocketClock:
+    """Return the running event loop's clock."""
+    return _clocks.setdefault(asyncio.get_running_loop(), SocketClock())

@@ -11,9 +11,9 @@ from uuid import UUID
 from agents.events import Event
 from contexts.context import UserExecutionContext
 from contexts.database import call_in_thread
-from contexts.exceptions import ContextIsolationError, NetraError, NotFoundError
+from contexts.exceptions import NetraError, NotFoundError
 from realtime.auth import SignIn
-from realtime.envelopes import Envelope
+from realtime.envelopes import Envelope, check_owner
 from realtime.feed import RunFeed, Verdict
 from realtime.frame_services import read_events
 from realtime.outbox import Outbox, OutboxFullError, SendText
@@ -23,8 +23,9 @@ logger = logging.getLogger(__name__)
 
 MAX_HELD = 4_096
 """Envelopes kept back at most while a frame is answered or a gap is filled."""
-SILENCE_S = 5.0
-"""A run under way that is silent for so many seconds is looked up in the log."""
+AT_ONCE = 64
+"""Envelopes that are passed on before the client has taken some."""
+TOO_SLOW = "Frames were not taken fast enough; resume."
 
 
 class Connection:
@@ -34,14 +35,23 @@ class Connection:
     frame is being answered, or a gap filled from the event log, what arrives is held back.
     """
 
+    __slots__ = (
+        *("__weakref__", "_held", "_holds", "_repairs", "_replay_lock", "context", "ended", "feed", "loop"),
+        *("noticed_expiry", "outbox", "renewed_at", "sign_in"),
+    )
+
     def __init__(self, context: UserExecutionContext, *, sign_in: SignIn, send: SendText) -> None:
         """Belong to `context`'s user for as long as `sign_in` lasts; send text frames through `send`."""
         self.context = context
         self.sign_in = sign_in
         self.feed = RunFeed()
         self.outbox = Outbox(send)
-        self.ended: asyncio.Future[tuple[CloseCode, str]] = asyncio.get_running_loop().create_future()
-        self.extended = asyncio.Event()
+        self.loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[tuple[CloseCode, str]] = self.loop.create_future()
+        self.noticed_expiry: datetime | None = None
+        """The end of the sign-in that the client was told of."""
+        self.renewed_at = context.created_at
+        """When the context was last given another time to live (UTC)."""
         self._holds = 0
         self._held: list[Envelope] = []
         self._replay_lock = asyncio.Lock()
@@ -52,6 +62,11 @@ class Connection:
         """Return whose socket it is."""
         return self.context.user_id
 
+    @property
+    def is_reading(self) -> bool:
+        """Tell whether events are being read from the log."""
+        return bool(self._repairs)
+
     def end(self, code: CloseCode, reason: str) -> None:
         """Have the socket closed with `code`; the first call decides."""
         if not self.ended.done():
@@ -59,7 +74,7 @@ class Connection:
 
     def end_from_any_thread(self, code: CloseCode, reason: str) -> None:
         """Have the socket closed as `end` does, from outside of its event loop."""
-        self.ended.get_loop().call_soon_threadsafe(self.end, code, reason)
+        self.loop.call_soon_threadsafe(self.end, code, reason)
 
     def revoke(self, reason: str) -> None:
         """Tell the client that its sign-in was ended, and have the socket closed with 4401; never waits."""
@@ -77,7 +92,6 @@ class Connection:
     def extend(self, sign_in: SignIn) -> None:
         """Note that the same user has signed in anew, and stays for longer."""
         self.sign_in = sign_in
-        self.extended.set()
 
     async def finish(self) -> None:
         """Send what is queued, as far as the client takes it at once, and stop."""
@@ -100,8 +114,7 @@ class Connection:
         """Take what was published for the user; never waits. Nothing follows what ends the socket."""
         if self.ended.done():
             return
-        if any(envelope.user_id != self.user_id for envelope in envelopes):
-            raise ContextIsolationError("A frame was about to reach another user's socket.")
+        check_owner(envelopes, self.user_id)
         if self._holds == 0:
             self._process(envelopes)
         elif len(self._held) + len(envelopes) > MAX_HELD:
@@ -116,7 +129,7 @@ class Connection:
         try:
             yield
         finally:
-            self._release()
+            await self._release()
 
     async def replay(self, events: Sequence[Event]) -> None:
         """Send events read from the log that the socket has not been sent, waiting for room."""
@@ -132,10 +145,12 @@ class Connection:
             for event in events:
                 await self._when_room(Envelope.of_event(event))
 
-    def look_up_silent_runs(self) -> None:
-        """Read the log of runs that have been silent, in case what they published was lost."""
-        for run_id in self.feed.silent_runs(since=time.monotonic() - SILENCE_S):
-            self._repair(run_id)
+    def read_log(self, run_id: UUID) -> None:
+        """Have a run's events that were not heard read from the log, and later ones held back meanwhile."""
+        self._holds += 1
+        task = asyncio.create_task(self._fill_gap(run_id), name="socket-gap")
+        self._repairs.add(task)
+        task.add_done_callback(self._repairs.discard)
 
     def _process(self, envelopes: Sequence[Envelope]) -> None:
         now = time.monotonic()
@@ -143,23 +158,17 @@ class Connection:
             verdict = self.feed.take(envelope, now=now)
             if verdict is Verdict.GAP and envelope.run_id is not None:
                 self._held[:0] = envelopes[index:]
-                self._repair(envelope.run_id)
+                self.read_log(envelope.run_id)
                 return
             if verdict is Verdict.SEND:
                 try:
                     self.outbox.put(envelope)
                 except OutboxFullError:
-                    self.end(CloseCode.TOO_SLOW, "Frames were not taken fast enough; resume.")
+                    self.end(CloseCode.TOO_SLOW, TOO_SLOW)
                     return
                 if envelope.type == "session_revoked":
                     self.end(CloseCode.NOT_SIGNED_IN, "The sign-in was ended.")
                     return
-
-    def _repair(self, run_id: UUID) -> None:
-        self._holds += 1
-        task = asyncio.create_task(self._fill_gap(run_id), name="socket-gap")
-        self._repairs.add(task)
-        task.add_done_callback(self._repairs.discard)
 
     async def _fill_gap(self, run_id: UUID) -> None:
         after = self.feed.last_sent(run_id)
@@ -181,16 +190,22 @@ class Connection:
             logger.exception("The events of run %s after %d could not be read", run_id, after)
             self.end(CloseCode.TOO_SLOW, "Events could not be read; resume.")
         finally:
-            self._release()
+            await self._release()
 
-    def _release(self) -> None:
-        self._holds -= 1
-        if self._holds == 0 and not self.ended.done():
-            held, self._held = self._held, []
-            self._process(held)
+    async def _release(self) -> None:
+        """End one hold; with the last one, pass on what was held back as fast as the client takes it."""
+        try:
+            while self._holds == 1 and self._held and not self.ended.done():
+                some, self._held = self._held[:AT_ONCE], self._held[AT_ONCE:]
+                self._process(some)
+                await self.outbox.wait_for_room(AT_ONCE)
+        except OutboxFullError:
+            self.end(CloseCode.TOO_SLOW, TOO_SLOW)
+        finally:
+            self._holds -= 1
 
     async def _when_room(self, frame: str | Envelope) -> None:
         try:
             await self.outbox.put_when_room(frame)
         except OutboxFullError:
-            self.end(CloseCode.TOO_SLOW, "Frames were not taken fast enough; resume.")
+            self.end(CloseCode.TOO_SLOW, TOO_SLOW)

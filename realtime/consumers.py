@@ -2,147 +2,181 @@
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack, suppress
-from datetime import datetime
-from typing import Any, NoReturn
+import time
+from typing import Any
+from uuid import UUID
 
 from channels.consumer import AsyncConsumer
-from channels.exceptions import StopConsumer
-from channels.utils import await_many_dispatch
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from contexts.database import call_in_thread
-from contexts.exceptions import InvalidRequestError, NetraError
+from contexts.exceptions import InvalidRequestError, NetraError, RateLimitedError
 from contexts.identifiers import new_id
-from contexts.manager import get_context_manager
 from realtime.auth import SignIn, SocketSignIn
-from realtime.clock import SocketClock
-from realtime.connection import Connection
-from realtime.frame_services import OpenedSocket, open_socket
 from realtime.frames import FrameHandler
-from realtime.managers import get_websocket_manager
-from realtime.places import SocketPlace
+from realtime.open_socket import OpenSocket
 from realtime.protocol import (
     CLIENT_TYPES,
     MAX_FRAME_BYTES,
     CloseCode,
-    ConnectionEstablished,
     FrameId,
     close_code_of,
     parse_client_frame,
 )
-from realtime.quarantine import watch_for_quarantine
-from realtime.review import get_socket_review
 from realtime.unavailable import DATABASE_ERRORS, report_unavailable
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT_S = 30
 MAX_UNKNOWN_TYPES = 10
+FRAMES_PER_S = 50.0
+FRAMES_AT_ONCE = 200.0
+"""Frames that a client may send in one go; then `FRAMES_PER_S` more each second."""
+MAX_REFUSED = 500
+"""Frames above that rate which are answered before the socket is closed."""
 CLOSE_PATIENCE_S = 10
 _FRAME_ID: TypeAdapter[FrameId] = TypeAdapter(FrameId)
 
 
+class ProtocolError(Exception):
+    """The client does not speak the protocol; the message is the reason to close with."""
+
+
 class ChatConsumer(AsyncConsumer):
-    """One socket: it has no channel of its own, the user's manager hands it what is published."""
+    """One socket: it has no channel of its own, the user's manager hands it what is sent.
+
+    While it is idle, one task waits for the client and none for anything else.
+    """
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve the socket until either side closes it, and leave nothing behind."""
-        self.scope = scope
-        self.base_send = send
-        self._unknown_types = 0
-        self._end: asyncio.Future[tuple[CloseCode, str]] = asyncio.get_running_loop().create_future()
-        async with AsyncExitStack() as self._stack:
-            with suppress(StopConsumer):
-                await await_many_dispatch([receive, self._await_end], self.dispatch)
-
-    async def dispatch(self, message: dict[str, Any]) -> None:
-        """Handle an event of the server; unlike the base class without a look at the database."""
-        handlers = {
-            "websocket.connect": self.websocket_connect,
-            "websocket.receive": self.websocket_receive,
-            "websocket.disconnect": self.websocket_disconnect,
-            "socket.end": self.socket_end,
-        }
-        await handlers[message["type"]](message)
-
-    async def websocket_connect(self, message: dict[str, Any]) -> None:
-        """Open the socket for whoever signed in, or close it and say why."""
-        sign_in: SocketSignIn = self.scope["sign_in"]
+        self._receive, self._send = receive, send
+        self._closing: asyncio.Task[None] | None = None
+        self._main: asyncio.Task[Any] | None = None
+        await receive()  # websocket.connect
+        sign_in: SocketSignIn = scope["sign_in"]
         if sign_in.forbidden:
             # A close before the accept is answered with HTTP 403.
-            await self.base_send({"type": "websocket.close"})
-            raise StopConsumer
-        await self.base_send({"type": "websocket.accept", "subprotocol": sign_in.subprotocol})
+            await send({"type": "websocket.close"})
+            return
+        await send({"type": "websocket.accept", "subprotocol": sign_in.subprotocol})
+        if sign_in.signed_in is None:
+            assert sign_in.error is not None
+            await self._close(close_code_of(sign_in.error), sign_in.error.message)
+            return
+        socket = OpenSocket(self._send_text)
         try:
-            if sign_in.signed_in is None:
-                raise sign_in.error or InvalidRequestError("The sign-in failed.")
-            await self._open(sign_in.signed_in)
+            if await self._open(socket, sign_in.signed_in):
+                await self._listen(socket)
+        finally:
+            await socket.leave()
+
+    async def _open(self, socket: OpenSocket, signed_in: SignIn) -> bool:
+        try:
+            await socket.open(signed_in)
         except NetraError as error:
             await self._close(close_code_of(error), error.message)
         except DATABASE_ERRORS as error:
             await self._close(CloseCode.SERVER_RESTART, report_unavailable(error).message)
         except Exception:
-            logger.exception("A socket could not be opened")
-            await self._close(CloseCode.INTERNAL_ERROR, "The socket could not be opened.")
+            incident_id = new_id()
+            logger.exception("Incident %s: a socket of user %s failed", incident_id, signed_in.user_id)
+            await self._close(
+                CloseCode.INTERNAL_ERROR, f"Something went wrong; recorded as incident {incident_id}."
+            )
+        else:
+            return True
+        return False
 
-    async def websocket_receive(self, message: dict[str, Any]) -> None:
-        """Parse a frame and have it carried out."""
+    async def _listen(self, socket: OpenSocket) -> None:
+        """Carry out the client's frames, one after the other, until either side ends the socket."""
+        connection = socket.connection
+        reader = _FrameReader(FrameHandler(connection), connection.user_id)
+        connection.ended.add_done_callback(lambda _: self._begin_close(socket))
+        try:
+            while not connection.ended.done():
+                message = await self._next_message()
+                if message is None:
+                    break
+                if message["type"] == "websocket.disconnect":
+                    return
+                await reader.take(message)
+        except ProtocolError as error:
+            connection.end(CloseCode.PROTOCOL_ERROR, str(error))
+        # It may have been ended while it was opened, or by the last frame.
+        self._begin_close(socket)
+        if self._closing is not None:
+            await self._closing
+
+    async def _next_message(self) -> dict[str, Any] | None:
+        """Return what comes from the client; none when the socket was closed from this side meanwhile."""
+        self._main = asyncio.current_task()
+        try:
+            message: dict[str, Any] = await self._receive()
+        except asyncio.CancelledError:
+            if self._closing is None or self._main is None or self._main.uncancel():
+                raise
+            return None
+        finally:
+            self._main = None
+        return message
+
+    def _begin_close(self, socket: OpenSocket) -> None:
+        if self._closing is None and not socket.is_left:
+            self._closing = asyncio.get_running_loop().create_task(self._end(socket), name="socket-close")
+
+    async def _end(self, socket: OpenSocket) -> None:
+        """Close as something else has decided: what is queued is sent first."""
+        code, reason = socket.connection.ended.result()
+        await socket.connection.finish()
+        await self._close(code, reason)
+        if self._main is not None:
+            self._main.cancel()
+
+    async def _close(self, code: CloseCode, reason: str) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_PATIENCE_S):
+                await self._send({"type": "websocket.close", "code": int(code), "reason": _short(reason)})
+        except (TimeoutError, OSError):
+            logger.info("A client did not take the close code %d", code)
+
+    async def _send_text(self, text: str) -> None:
+        await self._send({"type": "websocket.send", "text": text})
+
+
+class _FrameReader:
+    """Makes frames of what one client sends, no more of them than are allowed."""
+
+    def __init__(self, handler: FrameHandler, user_id: UUID) -> None:
+        self._handler = handler
+        self._user_id = user_id
+        self._unknown_types = 0
+        self._refused = 0
+        self._allowed = FRAMES_AT_ONCE
+        self._counted_at = time.monotonic()
+
+    async def take(self, message: dict[str, Any]) -> None:
+        """Carry out or refuse what one message says.
+
+        Raises:
+            ProtocolError: when it is no frame, or there were too many of its kind.
+        """
         text = message.get("text")
         if text is None:
-            await self._close(CloseCode.PROTOCOL_ERROR, "Frames are JSON text.")
-        if len(text.encode()) > MAX_FRAME_BYTES:
-            await self._close(CloseCode.PROTOCOL_ERROR, f"A frame has at most {MAX_FRAME_BYTES} bytes.")
+            raise ProtocolError("Frames are JSON text.")
+        if len(text) > MAX_FRAME_BYTES or len(text.encode()) > MAX_FRAME_BYTES:
+            raise ProtocolError(f"A frame has at most {MAX_FRAME_BYTES} bytes.")
         try:
             data = from_json(text, allow_inf_nan=False)
         except ValueError:
             data = None
         if not isinstance(data, dict):
-            await self._close(CloseCode.PROTOCOL_ERROR, "A frame is a JSON object.")
-        await self._handle(data)
-
-    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
-        """Leave: the client is gone."""
-        raise StopConsumer
-
-    async def socket_end(self, message: dict[str, Any]) -> None:
-        """Close the socket from this side, as something else has decided."""
-        await self._close(message["code"], message["reason"])
-
-    async def _open(self, signed_in: SignIn) -> None:
-        connection_id = new_id()
-        review = get_socket_review()
-        since = review.expect()
-        self._stack.push_async_callback(review.dismiss)
-        opened = await call_in_thread(open_socket, signed_in.user_id, connection_id=connection_id)
-        self._connection = Connection(opened.context, sign_in=signed_in, send=self._send_text)
-        self._stack.push_async_callback(self._close_context)
-        place = SocketPlace(self._connection, opened.lease)
-        self._stack.push_async_callback(place.give_back)
-        self._stack.push_async_callback(self._connection.stop)
-        self._stack.callback(watch_for_quarantine(self._connection))
-        manager = get_websocket_manager(opened.context)
-        await manager.add_connection(connection_id, self._connection)
-        self._stack.push_async_callback(manager.remove_connection, connection_id)
-        self._handler = FrameHandler(self._connection)
-        await self._connection.answer(_established(opened, signed_in.expires_at))
-        self._connection.outbox.start()
-        clock = SocketClock(self._connection, manager)
-        self._stack.push_async_callback(_cancel, asyncio.create_task(clock.run(), name="socket-clock"))
-        self._connection.ended.add_done_callback(self._note_end)
-        self._stack.callback(review.remove, place)
-        await review.add(place, since=since)
-
-    async def _handle(self, data: dict[str, Any]) -> None:
+            raise ProtocolError("A frame is a JSON object.")
+        if not self._is_in_time():
+            await self._refuse_for_haste(data)
+            return
         kind = data.get("type")
         if not isinstance(kind, str) or kind not in CLIENT_TYPES:
-            self._unknown_types += 1
-            await self._handler.refuse(
-                _frame_id(data), InvalidRequestError("There is no such type of frame.")
-            )
-            if self._unknown_types >= MAX_UNKNOWN_TYPES:
-                await self._close(CloseCode.PROTOCOL_ERROR, "Too many frames of unknown types.")
+            await self._refuse_type(data)
             return
         try:
             frame = parse_client_frame(data)
@@ -151,46 +185,33 @@ class ChatConsumer(AsyncConsumer):
             return
         await self._handler.handle(frame)
 
-    async def _send_text(self, text: str) -> None:
-        await self.base_send({"type": "websocket.send", "text": text})
+    def _is_in_time(self) -> bool:
+        now = time.monotonic()
+        self._allowed = min(FRAMES_AT_ONCE, self._allowed + (now - self._counted_at) * FRAMES_PER_S)
+        self._counted_at = now
+        if self._allowed < 1:
+            return False
+        self._allowed -= 1
+        return True
 
-    async def _close(self, code: CloseCode, reason: str) -> NoReturn:
-        """Send what is queued, close, and leave.
+    async def _refuse_for_haste(self, data: dict[str, Any]) -> None:
+        self._refused += 1
+        if self._refused > MAX_REFUSED:
+            raise ProtocolError("Too many frames at once.")
+        refusal = RateLimitedError(
+            "Frames come too fast; slow down.",
+            resource="frames",
+            limit=int(FRAMES_PER_S),
+            used=int(FRAMES_PER_S),
+            resets_at=None,
+        )
+        await self._handler.refuse(_frame_id(data), refusal)
 
-        Raises:
-            StopConsumer: always.
-        """
-        if hasattr(self, "_connection"):
-            await self._connection.finish()
-        try:
-            async with asyncio.timeout(CLOSE_PATIENCE_S):
-                await self.base_send({"type": "websocket.close", "code": int(code), "reason": _short(reason)})
-        except (TimeoutError, OSError):
-            logger.info("A client did not take the close code %d", code)
-        raise StopConsumer
-
-    async def _close_context(self) -> None:
-        await get_context_manager().cleanup_context(self._connection.context.context_id)
-
-    def _note_end(self, ended: asyncio.Future[tuple[CloseCode, str]]) -> None:
-        if not ended.cancelled() and not self._end.done():
-            self._end.set_result(ended.result())
-
-    async def _await_end(self) -> dict[str, Any]:
-        code, reason = await asyncio.shield(self._end)
-        return {"type": "socket.end", "code": code, "reason": reason}
-
-
-def _established(opened: OpenedSocket, expires_at: datetime) -> ConnectionEstablished:
-    context = opened.context
-    assert context.connection_id is not None
-    return ConnectionEstablished(
-        connection_id=context.connection_id,
-        user_id=context.user_id,
-        tenant_id=context.tenant_id,
-        expires_at=expires_at,
-        heartbeat_s=HEARTBEAT_S,
-    )
+    async def _refuse_type(self, data: dict[str, Any]) -> None:
+        self._unknown_types += 1
+        await self._handler.refuse(_frame_id(data), InvalidRequestError("There is no such type of frame."))
+        if self._unknown_types >= MAX_UNKNOWN_TYPES:
+            raise ProtocolError("Too many frames of unknown types.")
 
 
 def _frame_id(data: dict[str, Any]) -> FrameId | None:
@@ -203,9 +224,3 @@ def _frame_id(data: dict[str, Any]) -> FrameId | None:
 def _short(reason: str) -> str:
     """Return a reason that fits into a close frame: 123 bytes (RFC 6455)."""
     return reason.encode()[:120].decode(errors="ignore")
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

@@ -1,10 +1,10 @@
-"""What passes through the channel layer: encoded frames, labelled with whose they are."""
+"""What is on its way to a user's sockets: encoded frames, labelled with whose they are."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
+import msgpack
 from pydantic_core import to_json
 
 from agents.events import TERMINAL_TYPES, Delta, Event
@@ -12,10 +12,10 @@ from contexts.exceptions import ContextIsolationError
 from realtime.protocol import AccountFrame, encode_frame
 
 MESSAGE_TYPE = "user.frames"
+DELTA = "message_delta"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """One server frame, encoded once for all sockets of its user."""
 
     user_id: UUID
@@ -39,69 +39,62 @@ class Envelope:
     @classmethod
     def of_event(cls, event: Event) -> Self:
         """Enclose a run's event."""
-        return cls(
-            user_id=event.user_id,
-            type=event.type,
-            text=to_json(event.frame()).decode(),
-            run_id=event.run_id,
-            thread_id=event.thread_id,
-            seq=event.seq,
-        )
+        text = event.encoded or to_json(event.frame()).decode()
+        return cls(event.user_id, event.type, text, event.run_id, event.thread_id, event.seq)
 
     @classmethod
     def of_delta(cls, delta: Delta) -> Self:
         """Enclose a piece of an answer."""
-        return cls(
-            user_id=delta.user_id,
-            type="message_delta",
-            text=to_json(delta.frame()).decode(),
-            run_id=delta.run_id,
-            thread_id=delta.thread_id,
-        )
+        return cls(delta.user_id, DELTA, to_json(delta.frame()).decode(), delta.run_id, delta.thread_id)
 
     @classmethod
     def of_account(cls, frame: AccountFrame) -> Self:
         """Enclose a frame for all the user's sockets."""
         data = frame.model_dump(mode="json")
-        return cls(user_id=frame.user_id, type=data["type"], text=encode_frame(frame))
+        return cls(frame.user_id, data["type"], encode_frame(frame))
 
 
-def pack_envelopes(user_id: UUID, envelopes: Iterable[Envelope]) -> dict[str, Any]:
-    """Return the channel layer's message that carries `envelopes`, all of one user.
+def check_owner(envelopes: Iterable[Envelope], user_id: UUID) -> None:
+    """Refuse envelopes that are not all the user's.
 
     Raises:
         ContextIsolationError: when one is another user's.
     """
-    rows = []
     for envelope in envelopes:
-        _check_owner(envelope.user_id, user_id)
-        run_id = str(envelope.run_id) if envelope.run_id else None
-        thread_id = str(envelope.thread_id) if envelope.thread_id else None
-        rows.append([envelope.type, envelope.text, run_id, thread_id, envelope.seq])
-    return {"type": MESSAGE_TYPE, "user_id": str(user_id), "frames": rows}
+        if envelope.user_id != user_id:
+            raise ContextIsolationError("A frame was about to reach another user.")
 
 
-def unpack_envelopes(message: Mapping[str, Any], *, user_id: UUID) -> list[Envelope]:
-    """Return the envelopes of a message that reached the sockets of `user_id`.
+def pack_envelopes(envelopes: Mapping[UUID, Sequence[Envelope]], *, origin: str) -> dict[str, Any]:
+    """Return the channel layer's message that carries many users' envelopes, each user's sealed by itself.
+
+    `origin` names the process that sends it.
 
     Raises:
-        ContextIsolationError: when the message is another user's.
+        ContextIsolationError: when one is under another user than its own.
     """
-    owner = UUID(message["user_id"])
-    _check_owner(owner, user_id)
+    users = []
+    for user_id, own in envelopes.items():
+        check_owner(own, user_id)
+        rows = [
+            (type_, text, _bytes(run_id), _bytes(thread_id), seq)
+            for _, type_, text, run_id, thread_id, seq in own
+        ]
+        users.append((user_id.bytes, msgpack.packb(rows)))
+    return {"type": MESSAGE_TYPE, "origin": origin, "users": users}
+
+
+def unpack_envelopes(user_id: UUID, sealed: bytes) -> list[Envelope]:
+    """Return one user's envelopes from a message."""
     return [
-        Envelope(
-            user_id=owner,
-            type=kind,
-            text=text,
-            run_id=UUID(run_id) if run_id else None,
-            thread_id=UUID(thread_id) if thread_id else None,
-            seq=seq,
-        )
-        for kind, text, run_id, thread_id, seq in message["frames"]
+        Envelope(user_id, type_, text, _uuid(run_id), _uuid(thread_id), seq)
+        for type_, text, run_id, thread_id, seq in msgpack.unpackb(sealed)
     ]
 
 
-def _check_owner(owner: UUID, user_id: UUID) -> None:
-    if owner != user_id:
-        raise ContextIsolationError("A frame was about to reach another user.")
+def _bytes(identifier: UUID | None) -> bytes | None:
+    return identifier.bytes if identifier else None
+
+
+def _uuid(value: bytes | None) -> UUID | None:
+    return UUID(bytes=value) if value else None

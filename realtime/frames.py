@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from contexts.database import call_in_thread
 from contexts.exceptions import NetraError, NotAuthenticatedError, QuarantinedError
@@ -26,6 +27,7 @@ from realtime.protocol import (
     Unsubscribe,
     close_code_of,
 )
+from realtime.review import get_socket_review
 from realtime.unavailable import DATABASE_ERRORS, report_unavailable
 
 logger = logging.getLogger(__name__)
@@ -37,24 +39,17 @@ class FrameHandler:
     What a frame sets going is sent after its answer.
     """
 
+    __slots__ = ("_connection",)
+
     def __init__(self, connection: Connection) -> None:
         """Work for `connection`'s user."""
         self._connection = connection
-        self._handlers: dict[type, Callable[..., Awaitable[None]]] = {
-            SendMessage: self._send_message,
-            CancelRun: self._cancel_run,
-            Subscribe: self._subscribe,
-            Unsubscribe: self._unsubscribe,
-            Resume: self._resume,
-            RefreshToken: self._refresh_token,
-            Ping: self._ping,
-        }
 
     async def handle(self, frame: AnyClientFrame) -> None:
         """Carry out `frame`; a refusal is answered, and ends the socket when the user may not stay."""
         try:
             async with self._connection.hold():
-                await self._handlers[type(frame)](frame)
+                await _HANDLERS[type(frame)](self, frame)
         except (NotAuthenticatedError, QuarantinedError) as error:
             await self.refuse(frame.id, error)
             if not isinstance(frame, RefreshToken):
@@ -129,7 +124,20 @@ class FrameHandler:
             self._connection.end(CloseCode.NOT_ALLOWED, "The token is another user's.")
             return
         self._connection.extend(signed_in)
+        # It may have been ended between the look and now.
+        get_socket_review().check_sign_ins(signed_in.user_id)
         await self._connection.answer(Ack(id=frame.id, expires_at=signed_in.expires_at))
 
     async def _ping(self, frame: Ping) -> None:
         await self._connection.answer(Pong(id=frame.id))
+
+
+_HANDLERS: dict[type, Callable[[FrameHandler, Any], Awaitable[None]]] = {
+    SendMessage: FrameHandler._send_message,
+    CancelRun: FrameHandler._cancel_run,
+    Subscribe: FrameHandler._subscribe,
+    Unsubscribe: FrameHandler._unsubscribe,
+    Resume: FrameHandler._resume,
+    RefreshToken: FrameHandler._refresh_token,
+    Ping: FrameHandler._ping,
+}

@@ -16,6 +16,7 @@ from contexts.factory import UserContextFactory, managed_user_context
 from contexts.resources import RULES, Resource
 from contexts.rights import Member
 from realtime.emitter import UserWebSocketEmitter
+from realtime.fanout import get_fanout
 from realtime.quota_frames import quota_frames
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ async def report_quotas(member: Member, resources: Collection[str]) -> None:
     """Send a user where they stand with `resources`, unless they may not sign in any more.
 
     Raises:
-        UnavailableError: when the channel layer or the database does not answer.
+        UnavailableError: when the database does not answer.
     """
     try:
         context = await call_in_thread(_open_report_context, member.user_id)
@@ -48,33 +49,45 @@ async def report_quotas(member: Member, resources: Collection[str]) -> None:
             logger.info("No quotas are reported to user %s: they act for another tenant", member.user_id)
             return
         frames = await call_in_thread(quota_frames, context, [name for name in RULES if name in resources])
-        await UserWebSocketEmitter(context).emit_account(frames)
+        UserWebSocketEmitter(context).emit_account(frames)
 
 
-def report_changed_quotas(*, user_id: UUID, tenant_id: UUID, resources: tuple[str, ...], **_: Any) -> None:
+def note_changed_quotas(*, user_id: UUID, tenant_id: UUID, resources: tuple[str, ...], **_: Any) -> None:
     """Report quotas that were changed by something else than a run; a signal's receiver, for any thread.
 
-    In an event loop it is done soon, and once for what comes in a quick row; elsewhere before it returns.
+    In an event loop it is done soon; elsewhere before it returns.
     """
     member = Member(tenant_id=tenant_id, user_id=user_id)
     try:
-        loop = asyncio.get_running_loop()
+        asyncio.get_running_loop()
     except RuntimeError:
-        async_to_sync(_report_or_log)(member, frozenset(resources))
-        return
+        async_to_sync(_report_and_flush)(member, resources)
+    else:
+        report_soon(member, resources)
+
+
+def report_soon(member: Member, resources: Collection[str]) -> None:
+    """Report quotas in the running event loop, once for what comes in a quick row."""
     if member in _pending:
         _pending[member].update(resources)
         return
     _pending[member] = set(resources)
+    loop = asyncio.get_running_loop()
     task = loop.create_task(_report_pending(member), name="report-quotas", context=Context())
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
 
 
 async def flush_quota_reports() -> None:
-    """Wait until the reports that were begun in this event loop are sent."""
+    """Wait until the reports that were begun are sent."""
     while _tasks:
         await asyncio.wait(list(_tasks))
+    await get_fanout().flush()
+
+
+async def _report_and_flush(member: Member, resources: Collection[str]) -> None:
+    await _report_or_log(member, resources)
+    await get_fanout().flush()
 
 
 async def _report_pending(member: Member) -> None:

@@ -1,7 +1,7 @@
 """Running what users ask, as a worker does, with models that tests script."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from agents.registry import AgentRegistry
 from agents.runs import cancel_run, start_run
 from agents.state import TriageResult
 from agents.uploads import store_dataset
+from contexts.context import UserExecutionContext
 from contexts.database import call_in_thread
 from contexts.factory import UserContextFactory, managed_user_context
 from contexts.manager import UserContextManager, get_context_manager
@@ -34,19 +35,21 @@ class Recorder:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.deltas: list[Delta] = []
-        self.arrived = asyncio.Condition()
+        self.arrived = asyncio.Event()
 
-    async def deliver_events(self, events: list[Event]) -> None:
-        async with self.arrived:
-            self.events += events
-            self.arrived.notify_all()
+    def deliver_events(self, events: Sequence[Event], context: UserExecutionContext | None) -> None:
+        self.events += events
+        self.arrived.set()
 
-    async def deliver_delta(self, delta: Delta) -> None:
+    def deliver_delta(self, delta: Delta, context: UserExecutionContext) -> None:
         self.deltas.append(delta)
 
+    async def flush(self) -> None: ...
+
     async def wait_for(self, event_type: str) -> None:
-        async with self.arrived:
-            await self.arrived.wait_for(lambda: any(event.type == event_type for event in self.events))
+        while all(event.type != event_type for event in self.events):
+            self.arrived.clear()
+            await self.arrived.wait()
 
     def of(self, run_id: UUID) -> list[Event]:
         """The events of one run."""

@@ -1,8 +1,10 @@
 """The event log: numbered without a gap, committed before it is seen, fenced against earlier attempts."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.db import close_old_connections, connection
 
 from agents.event_log import FencedError, register_event_sink, unregister_event_sink
 from agents.models import RunEvent
@@ -18,6 +20,14 @@ def alice():
     return make_cast().alice
 
 
+def in_a_thread(look):
+    close_old_connections()
+    try:
+        return look()
+    finally:
+        connection.close()
+
+
 async def think(log, text):
     return await log.append("agent_thinking", agent_name="triage", data={"step": 1, "text": text})
 
@@ -27,13 +37,15 @@ async def test_events_are_committed_before_anyone_sees_them(alice, recorder):
     seen = []
 
     class Checker:
-        async def deliver_events(self, events):
-            for event in events:
-                seen.append(
-                    await call_in_thread(RunEvent.objects.filter(run_id=event.run_id, seq=event.seq).exists)
-                )
+        def deliver_events(self, events, context):
+            with ThreadPoolExecutor(1) as thread:
+                for event in events:
+                    stored = RunEvent.objects.filter(run_id=event.run_id, seq=event.seq)
+                    seen.append(thread.submit(in_a_thread, stored.exists).result())
 
-        async def deliver_delta(self, delta): ...
+        def deliver_delta(self, delta, context): ...
+
+        async def flush(self): ...
 
     checker = Checker()
     register_event_sink(checker)

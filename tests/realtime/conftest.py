@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 from rest_framework_simplejwt.tokens import AccessToken
 
+from contexts.database import close_async_pool
 from contexts.models import User
 from realtime.managers import reset_manager_registry
 from tests.factories import Cast, make_cast
@@ -22,6 +23,7 @@ def cast(transactional_db: None) -> Cast:
 async def open_socket() -> AsyncIterator[OpenSocket]:
     """Return what opens a signed-in socket of a user, its first frame read; all end with the test."""
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(close_async_pool)
         stack.push_async_callback(reset_manager_registry)
 
         async def opened(user: User) -> Socket:

@@ -6,7 +6,7 @@ from uuid import uuid4
 from agents.events import Event
 from agents.models import Run
 from contexts.database import call_in_thread
-from realtime.bridge import AgentWebSocketBridge
+from realtime.bridge import SocketSink
 from tests.factories import make_event
 
 DATA: dict[str, dict[str, Any]] = {
@@ -44,7 +44,7 @@ async def record(run: Run, seq: int, kind: str = "agent_thinking") -> Event:
 
 async def publish(*events: Event) -> None:
     """Publish committed events as the event log does."""
-    await AgentWebSocketBridge().deliver_events(events)
+    SocketSink().deliver_events(events, None)
 
 
 async def happen(run: Run, *numbers: int) -> None:

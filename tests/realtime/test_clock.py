@@ -41,7 +41,7 @@ async def test_a_long_lived_sockets_context_is_renewed(
     cast: Cast, open_socket: OpenSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("realtime.clock.RENEW_CONTEXT_AFTER", timedelta(0))
-    monkeypatch.setattr("realtime.clock.SocketClock.__init__.__kwdefaults__", {"tick_s": 0.02})
+    monkeypatch.setattr("realtime.clock.TICK_S", 0.02)
     manager = get_context_manager()
     socket = await open_socket(cast.alice)
     record = await call_in_thread(ContextRecord.objects.get, user=cast.alice, closed_at=None)
@@ -62,7 +62,7 @@ async def test_a_deactivated_users_socket_is_not_renewed(
     cast: Cast, open_socket: OpenSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("realtime.clock.RENEW_CONTEXT_AFTER", timedelta(0))
-    monkeypatch.setattr("realtime.clock.SocketClock.__init__.__kwdefaults__", {"tick_s": 0.02})
+    monkeypatch.setattr("realtime.clock.TICK_S", 0.02)
     socket = await open_socket(cast.alice)
     await call_in_thread(User.objects.filter(id=cast.alice.id).update, is_active=False)
     assert await socket.close_code() == 4401
@@ -72,7 +72,7 @@ async def test_a_socket_whose_context_was_closed_ends(
     cast: Cast, open_socket: OpenSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("realtime.clock.RENEW_CONTEXT_AFTER", timedelta(0))
-    monkeypatch.setattr("realtime.clock.SocketClock.__init__.__kwdefaults__", {"tick_s": 0.02})
+    monkeypatch.setattr("realtime.clock.TICK_S", 0.02)
     socket = await open_socket(cast.alice)
     record = await call_in_thread(ContextRecord.objects.get, user=cast.alice, closed_at=None)
     await get_context_manager().cleanup_context(record.id)

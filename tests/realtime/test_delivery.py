@@ -9,7 +9,8 @@ from agents.events import Delta
 from agents.models import Run, Thread
 from contexts.database import call_in_thread
 from contexts.models import Tenant, User
-from realtime.bridge import AgentWebSocketBridge
+from realtime.envelopes import Envelope
+from realtime.fanout import get_fanout
 from tests.factories import Cast, make_run, make_thread
 from tests.realtime.happenings import happen, publish, record
 from tests.realtime.sockets import OpenSocket, Socket
@@ -35,15 +36,20 @@ async def test_events_reach_the_watching_sockets_of_their_owner_and_no_other(
     for socket in (watching, also_watching):
         assert (await socket.ask(type="subscribe", thread_id=str(run.thread_id)))["type"] == "ack"
     await happen(run, 1, 2)
-    await AgentWebSocketBridge().deliver_delta(
-        Delta(
-            run_id=run.id,
-            thread_id=run.thread_id,
-            tenant_id=run.tenant_id,
-            user_id=run.user_id,
-            offset=0,
-            text="canary",
-        )
+    get_fanout().send(
+        run.user_id,
+        [
+            Envelope.of_delta(
+                Delta(
+                    run_id=run.id,
+                    thread_id=run.thread_id,
+                    tenant_id=run.tenant_id,
+                    user_id=run.user_id,
+                    offset=0,
+                    text="canary",
+                )
+            )
+        ],
     )
     for socket in (watching, also_watching):
         assert await numbers(socket, 2) == [1, 2]
@@ -103,8 +109,8 @@ async def test_events_that_were_lost_repeated_or_late_arrive_once_and_in_order(
 async def test_a_lost_last_event_is_found_in_the_log(
     cast: Cast, open_socket: OpenSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime.connection.SILENCE_S", 0.05)
-    monkeypatch.setattr("realtime.clock.SocketClock.__init__.__kwdefaults__", {"tick_s": 0.05})
+    monkeypatch.setattr("realtime.clock.SILENCE_S", 0.05)
+    monkeypatch.setattr("realtime.clock.TICK_S", 0.05)
     run = await begin_run(cast.alice)
     socket = await open_socket(cast.alice)
     await socket.ask(type="subscribe", thread_id=str(run.thread_id))

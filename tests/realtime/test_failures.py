@@ -1,24 +1,22 @@
 """When something below fails: the client is told in words that give nothing away, the socket lives on."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from channels.layers import get_channel_layer
 from django.db import OperationalError
+from rest_framework_simplejwt.tokens import AccessToken
 
-from agents.events import Delta
 from agents.models import Thread
 from contexts.database import call_in_thread
 from contexts.factory import UserContextFactory
 from contexts.manager import get_context_manager
 from contexts.models import User
-from realtime.bridge import AgentWebSocketBridge
 from realtime.envelopes import Envelope
-from realtime.publishing import publish_envelopes
+from realtime.fanout import get_fanout
+from realtime.quota_reports import flush_quota_reports
 from tests.factories import Cast, make_run, make_thread
-from tests.realtime.happenings import happen, record
-from tests.realtime.sockets import OpenSocket, Socket
+from tests.realtime.happenings import happen, publish, record
+from tests.realtime.sockets import OpenSocket
 from tests.realtime.test_auth import bearer, refused
 
 
@@ -43,8 +41,8 @@ async def test_a_silent_database_is_told_as_unavailable(
     monkeypatch.setattr(UserContextFactory, "for_socket", failing(error))
     with pytest.raises(AssertionError, match="1012"):
         await open_socket(cast.alice)
-    monkeypatch.setattr("realtime.auth.sign_in_by_token", failing(error))
-    assert await refused(**bearer("any")) == 1012
+    monkeypatch.setattr("realtime.auth.sign_in_all", failing(error))
+    assert await refused(**bearer(AccessToken.for_user(cast.alice))) == 1012
 
 
 async def test_an_unforeseen_error_gets_an_incident_and_gives_nothing_away(
@@ -90,7 +88,7 @@ async def test_a_thread_deleted_under_way_is_waited_for_no_longer(
     events = [await record(run, number) for number in (1, 2)]
     await call_in_thread(Thread.objects.filter(id=run.thread_id).delete)
     following = [Envelope.of_event(events[1]), Envelope.of_event(await record(other, 1))]
-    await publish_envelopes(cast.alice.id, following)
+    get_fanout().send(cast.alice.id, following)
     assert (await socket.receive())["run_id"] == str(other.id)
     assert await socket.hears_nothing()
 
@@ -114,40 +112,7 @@ async def test_a_run_that_ends_after_its_owner_left_reports_no_quota(
     run = await call_in_thread(lambda: make_run(make_thread(cast.bob)))
     await call_in_thread(User.objects.filter(id=cast.bob.id).update, is_active=False)
     before = len(get_context_manager())
-    await AgentWebSocketBridge().deliver_events([await record(run, 1, "run_cancelled")])
+    await publish(await record(run, 1, "run_cancelled"))
+    await flush_quota_reports()
     assert "No quotas are reported" in caplog.text
     assert len(get_context_manager()) == before
-
-
-async def test_a_piece_of_an_answer_is_tried_once(
-    cast: Cast, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    run = await call_in_thread(lambda: make_run(make_thread(cast.alice)))
-    monkeypatch.setattr("realtime.publishing.get_channel_layer", lambda: None)
-    delta = Delta(
-        run_id=run.id,
-        thread_id=run.thread_id,
-        tenant_id=run.tenant_id,
-        user_id=run.user_id,
-        offset=0,
-        text="Hello",
-    )
-    await AgentWebSocketBridge().deliver_delta(delta)
-    assert "A piece of an answer was not sent" in caplog.text
-
-
-async def test_the_group_is_joined_again_after_an_hour(
-    cast: Cast, open_socket: OpenSocket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("realtime.managers.RENEW_AFTER_S", 0.0)
-    monkeypatch.setattr("realtime.clock.SocketClock.__init__.__kwdefaults__", {"tick_s": 0.02})
-    run = await call_in_thread(lambda: make_run(make_thread(cast.alice)))
-    socket: Socket = await open_socket(cast.alice)
-    await socket.ask(type="subscribe", thread_id=str(run.thread_id))
-    layer: Any = get_channel_layer()
-    layer.groups.clear()
-    give_up_at = datetime.now(UTC) + timedelta(seconds=5)
-    while not layer.groups and datetime.now(UTC) < give_up_at:
-        assert (await socket.ask(type="ping", id="2"))["type"] == "pong"
-    await happen(run, 1)
-    assert (await socket.receive())["seq"] == 1

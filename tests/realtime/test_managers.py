@@ -1,35 +1,32 @@
 """The managers: one a user and process, gone with the last socket, closed to everyone else."""
 
 import json
-from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
 import pytest
-from channels.layers import channel_layers, get_channel_layer
-from channels_redis.pubsub import RedisPubSubChannelLayer
 
+from agents.models import Run
 from contexts.context import UserExecutionContext
 from contexts.database import call_in_thread
-from contexts.exceptions import ContextClosedError, ContextIsolationError, UnavailableError
-from contexts.factory import UserContextFactory
+from contexts.exceptions import ContextClosedError, ContextIsolationError
+from contexts.factory import UserContextFactory, managed_user_context
 from contexts.manager import get_context_manager
 from contexts.models import User
-from realtime.auth import SignIn
+from contexts.sign_ins import SignIn, SignInKind, SignInProof
+from realtime.bridge import AgentWebSocketBridge
 from realtime.connection import Connection
 from realtime.emitter import UserWebSocketEmitter
-from realtime.envelopes import Envelope, pack_envelopes, unpack_envelopes
-from realtime.groups import user_group
+from realtime.envelopes import Envelope, pack_envelopes
 from realtime.managers import (
     get_manager_registry_status,
     get_websocket_manager,
     reset_manager_registry,
 )
 from realtime.protocol import QuotaUpdated, SessionRevoked
-from realtime.publishing import publish_envelopes
 from tests.factories import Cast, make_run, make_thread
-from tests.realtime.happenings import happen, record
+from tests.realtime.happenings import record
 from tests.realtime.sockets import OpenSocket
 
 
@@ -37,8 +34,17 @@ async def context_of(user: User) -> UserExecutionContext:
     return await call_in_thread(UserContextFactory().for_request, user.id)
 
 
+def run_context_of(run: Run) -> UserExecutionContext:
+    return UserContextFactory().for_run(
+        user_id=run.user_id, tenant_id=run.tenant_id, thread_id=run.thread_id, run_id=run.id, agent_context={}
+    )
+
+
 def sign_in_of(context: UserExecutionContext) -> SignIn:
-    return SignIn(user_id=context.user_id, expires_at=datetime.now(UTC) + timedelta(hours=1))
+    proof = SignInProof(
+        user_id=context.user_id, kind=SignInKind.TOKEN, reference="", password_mark="nobody looks"
+    )
+    return SignIn(proof=proof, expires_at=datetime.now(UTC) + timedelta(hours=1))
 
 
 def revoked(user: User) -> SessionRevoked:
@@ -77,14 +83,11 @@ async def test_a_manager_refuses_another_users_socket_and_frames(cast: Cast) -> 
 
     connection = Connection(carols, sign_in=sign_in_of(carols), send=send)
     with pytest.raises(ContextIsolationError):
-        await get_websocket_manager(alices).add_connection(uuid4(), connection)
+        get_websocket_manager(alices).add_connection(uuid4(), connection)
     with pytest.raises(ContextIsolationError):
         connection.deliver([Envelope.of_account(revoked(cast.alice))])
     with pytest.raises(ContextIsolationError):
-        pack_envelopes(cast.carol.id, [Envelope.of_account(revoked(cast.alice))])
-    message = pack_envelopes(cast.alice.id, [Envelope.of_account(revoked(cast.alice))])
-    with pytest.raises(ContextIsolationError):
-        unpack_envelopes(message, user_id=cast.carol.id)
+        pack_envelopes({cast.carol.id: [Envelope.of_account(revoked(cast.alice))]}, origin="here")
     await reset_manager_registry()
     for context in (alices, carols):
         await get_context_manager().cleanup_context(context.context_id)
@@ -117,9 +120,9 @@ async def test_an_emitter_refuses_what_is_not_its_users(cast: Cast, open_socket:
         context = await context_of(user)
         emitter = UserWebSocketEmitter(context)
         with pytest.raises(ContextIsolationError):
-            await emitter.emit_account([quota(user), quota(cast.alice)])
+            emitter.emit_account([quota(user), quota(cast.alice)])
         with pytest.raises(ContextIsolationError):
-            await emitter.emit_events([event])
+            emitter.emit_events([event])
         await get_context_manager().cleanup_context(context.context_id)
     assert await socket.hears_nothing()
 
@@ -128,113 +131,54 @@ async def test_account_frames_reach_all_the_users_sockets(cast: Cast, open_socke
     sockets = [await open_socket(cast.alice), await open_socket(cast.alice)]
     other = await open_socket(cast.bob)
     context = await context_of(cast.alice)
-    await UserWebSocketEmitter(context).emit_account([quota(cast.alice)])
+    UserWebSocketEmitter(context).emit_account([quota(cast.alice)])
     for socket in sockets:
         assert (await socket.receive())["type"] == "quota_updated"
     assert await other.hears_nothing()
-    await UserWebSocketEmitter(context).emit_account([revoked(cast.alice)])
+    UserWebSocketEmitter(context).emit_account([revoked(cast.alice)])
     for socket in sockets:
         assert (await socket.receive())["type"] == "session_revoked"
         assert await socket.close_code() == 4401
     await get_context_manager().cleanup_context(context.context_id)
 
 
-async def test_a_message_of_another_user_in_the_group_is_not_delivered(
-    cast: Cast, open_socket: OpenSocket, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.mission_critical("P6")
+async def test_a_bridge_carries_its_own_run_alone(cast: Cast, open_socket: OpenSocket) -> None:
+    runs = [await call_in_thread(lambda: make_run(make_thread(cast.alice))) for _ in range(2)]
     socket = await open_socket(cast.alice)
-    layer = get_channel_layer()
-    assert layer is not None
-    message = pack_envelopes(cast.carol.id, [Envelope.of_account(quota(cast.carol))])
-    await layer.group_send(user_group(cast.alice.id), message)
-    await publish_envelopes(cast.alice.id, [Envelope.of_account(quota(cast.alice))])
-    assert (await socket.receive())["user_id"] == str(cast.alice.id)
-    assert "for another user" in caplog.text
+    for run in runs:
+        await socket.ask(type="subscribe", thread_id=str(run.thread_id))
+    events = [await record(run, 1) for run in runs]
+    async with managed_user_context(await call_in_thread(run_context_of, runs[0])) as context:
+        bridge = AgentWebSocketBridge(context)
+        with pytest.raises(ContextIsolationError):
+            bridge.send_events([events[1]])
+        bridge.send_events([events[0]])
+    assert (await socket.receive())["run_id"] == str(runs[0].id)
+    assert await socket.hears_nothing()
+    with pytest.raises(TypeError):
+        AgentWebSocketBridge(None)  # type: ignore[arg-type]
+
+
+async def test_a_manager_is_one_for_a_user_and_gone_with_the_last_socket(
+    cast: Cast, open_socket: OpenSocket
+) -> None:
+    context = await context_of(cast.alice)
+    unused = get_websocket_manager(context)
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(get_websocket_manager, [context] * 64)) == {unused}
+    first, second = await open_socket(cast.alice), await open_socket(cast.alice)
+    assert get_manager_registry_status().connections_by_user == {cast.alice.id: 2}
+    assert get_websocket_manager(context) is unused
+    for socket in (first, second):
+        await socket.leave()
+    assert get_manager_registry_status().managers == 0
+    assert get_websocket_manager(context) is not unused
+    await get_context_manager().cleanup_context(context.context_id)
+    assert get_manager_registry_status().managers == 0
 
 
 async def test_a_restart_closes_all_sockets_with_1012(cast: Cast, open_socket: OpenSocket) -> None:
     socket = await open_socket(cast.alice)
     assert await reset_manager_registry() == 1
     assert await socket.close_code() == 1012
-
-
-class BrokenLayer:
-    """A channel layer that fails a number of times; the boundary to another process."""
-
-    def __init__(self, inner: Any, failures: int) -> None:
-        self.inner, self.failures = inner, failures
-
-    async def group_send(self, group: str, message: dict[str, Any]) -> None:
-        if self.failures:
-            self.failures -= 1
-            raise ConnectionError("the layer is down")
-        await self.inner.group_send(group, message)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-
-@pytest.fixture
-def break_layer() -> Any:
-    """Return what makes the channel layer fail a number of times."""
-    inner = get_channel_layer()
-    yield lambda failures: channel_layers.set("default", BrokenLayer(inner, failures))
-    channel_layers.set("default", inner)
-
-
-async def test_a_layer_that_fails_for_a_moment_loses_nothing(
-    cast: Cast, open_socket: OpenSocket, break_layer: Any
-) -> None:
-    run = await call_in_thread(lambda: make_run(make_thread(cast.alice)))
-    socket = await open_socket(cast.alice)
-    await socket.ask(type="subscribe", thread_id=str(run.thread_id))
-    break_layer(2)
-    await happen(run, 1, 2)
-    assert [(await socket.receive())["seq"] for _ in range(2)] == [1, 2]
-
-
-async def test_a_layer_that_stays_down_leaves_events_to_the_replay(
-    cast: Cast, open_socket: OpenSocket, break_layer: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    run = await call_in_thread(lambda: make_run(make_thread(cast.alice)))
-    socket = await open_socket(cast.alice)
-    await socket.ask(type="subscribe", thread_id=str(run.thread_id))
-    break_layer(4)
-    await happen(run, 1, 2)
-    assert "2 events are left to replay" in caplog.text
-    await happen(run, 3)
-    assert [(await socket.receive())["seq"] for _ in range(3)] == [1, 2, 3]
-    break_layer(9)
-    with pytest.raises(UnavailableError):
-        await publish_envelopes(cast.alice.id, [Envelope.of_account(quota(cast.alice))], delays_s=(0,))
-
-
-@pytest.fixture
-async def redis_layer(redis_url: str) -> AsyncIterator[RedisPubSubChannelLayer]:
-    """Put the Redis layer in the place of the in-memory one."""
-    inner = get_channel_layer()
-    layer = RedisPubSubChannelLayer(hosts=[redis_url])
-    channel_layers.set("default", layer)
-    yield layer
-    await layer.flush()
-    channel_layers.set("default", inner)
-
-
-@pytest.mark.mission_critical("P1")
-async def test_events_pass_through_redis_to_their_owner_alone(
-    cast: Cast, redis_layer: RedisPubSubChannelLayer, open_socket: OpenSocket, redis_url: str
-) -> None:
-    run = await call_in_thread(lambda: make_run(make_thread(cast.alice)))
-    socket, outsider = await open_socket(cast.alice), await open_socket(cast.carol)
-    await socket.ask(type="subscribe", thread_id=str(run.thread_id))
-    # another layer object is what another process has
-    elsewhere = RedisPubSubChannelLayer(hosts=[redis_url])
-    events = [await record(run, number) for number in (1, 2)]
-    message = pack_envelopes(run.user_id, [Envelope.of_event(event) for event in events])
-    await elsewhere.group_send(user_group(run.user_id), message)
-    assert [(await socket.receive())["seq"] for _ in range(2)] == [1, 2]
-    assert await outsider.hears_nothing()
-    await elsewhere.flush()
-    await socket.leave()
-    await outsider.leave()
-    assert redis_layer.groups == {}

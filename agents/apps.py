@@ -11,11 +11,14 @@ class AgentsConfig(AppConfig):
     verbose_name = "Agents"
 
     def ready(self) -> None:
-        """Tell the preferences which agents exist; no file outlives its dataset's row."""
+        """Tell the preferences which agents exist, and have deletions and log-outs end what they end."""
         from agents.catalog import ALWAYS_ON, CATALOG
         from agents.dataset_files import delete_file_of
         from agents.models import Dataset
+        from agents.sign_out import cancel_runs_of
         from contexts.preferences import register_agent_names
+        from contexts.signals import signed_out
 
         register_agent_names((agent.name for agent in CATALOG), always_on=ALWAYS_ON)
         post_delete.connect(delete_file_of, sender=Dataset, dispatch_uid="delete_file_of_dataset")
+        signed_out.connect(cancel_runs_of, dispatch_uid="cancel_runs_of_signed_out")

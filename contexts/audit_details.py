@@ -1,7 +1,6 @@
 """What an audit entry may say: bounded JSON-like details without secrets."""
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -10,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from contexts.redaction import REDACTED, is_secret_name
+from contexts.redaction import REDACTED, is_secret_name, redact_text
 
 TEXT_LIMIT = 200
 """Characters of a text that are kept."""
@@ -26,21 +25,6 @@ CUT = "[cut]"
 # Longer texts are cut before they are searched for secrets, so that this takes bounded time.
 _SEARCHED = 20 * TEXT_LIMIT
 _PRINTED_AS_TEXT = (UUID, Decimal, date, datetime, time, timedelta, PurePath)
-_SECRETS = (
-    re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----.*", re.DOTALL),
-    re.compile(r"(?i)\b(?:set-)?(?:cookie|authorization)[\"']?\s{0,3}[:=][^\r\n]*"),
-    re.compile(r"(?i)\b(?:bearer|basic)\s{1,3}[\w.~+/=-]{8,}"),
-    # Signed tokens, as they are or cut short.
-    re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]*){0,4}"),
-    # Keys that their issuers mark with a prefix.
-    re.compile(r"\b(?:sk|pk|rk|xox[abprs])[-_][\w-]{8,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}|\bAIza[\w-]{20,}"),
-    re.compile(r"\b(?:gh[opsur]|hf|glpat|github_pat)[_-]\w{16,}"),
-    # user:password@ of an address.
-    re.compile(r"(?<=://)[^\s/@]{1,256}@"),
-)
-_NAMED = re.compile(r"""(?P<name>[A-Za-z][\w-]{0,60})["']?\s{0,3}[=:]\s{0,3}""")
-_VALUE = re.compile(r"""(?:"[^"]*"?|'[^']*'?|[^\s&,;"')]+)""")
-_FIGURE = re.compile(r"\d{1,15}(?:\.\d{1,9})?|\d{4}-\d\d-\d\d[T ][\d:.+Z-]{8,24}")
 
 
 def audit_details(details: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +50,7 @@ class _Cleaner:
                 cleaned[CUT] = len(data) - len(cleaned)
                 break
             key = str(key)[:_SEARCHED]
-            value = REDACTED if _is_secret(key, value) else self._value(value, depth=depth)
+            value = REDACTED if is_secret_name(key, value) else self._value(value, depth=depth)
             cleaned[self._text(key, NAME_LIMIT)] = value
         return cleaned
 
@@ -109,7 +93,7 @@ class _Cleaner:
                 return self._text(f"[{type(value).__name__}]", TEXT_LIMIT)
 
     def _text(self, text: str, limit: int) -> str:
-        cleaned = _without_secrets(_storable(text[:_SEARCHED]))
+        cleaned = redact_text(_storable(text[:_SEARCHED]))
         if len(cleaned) > limit or len(text) > _SEARCHED:
             cleaned = cleaned[: limit - 1] + "…"
         self._left -= len(cleaned)
@@ -119,40 +103,3 @@ class _Cleaner:
 def _storable(text: str) -> str:
     """Return `text` without what PostgreSQL's text and jsonb refuse: NUL and halves of surrogate pairs."""
     return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _without_secrets(text: str) -> str:
-    for pattern in _SECRETS:
-        text = pattern.sub(REDACTED, text)
-    return _without_assigned_secrets(text)
-
-
-def _without_assigned_secrets(text: str) -> str:
-    """Return `text` without the values of what reads `password=…` or `"api_key": "…"`."""
-    parts: list[str] = []
-    at = 0
-    while found := _NAMED.search(text, at):
-        parts.append(text[at : found.end()])
-        at = found.end()
-        value = _VALUE.match(text, at)
-        if value and _is_secret(found["name"], value[0]):
-            parts.append(REDACTED)
-            at = value.end()
-    return "".join(parts) + text[at:]
-
-
-def _is_secret(name: str, value: object) -> bool:
-    return is_secret_name(name, 0 if "tokens" in name.lower() and _is_figures(value) else value)
-
-
-def _is_figures(value: object) -> bool:
-    """Tell whether `value` holds nothing but amounts and times, as a reservation of tokens does."""
-    match value:
-        case str():
-            return _FIGURE.fullmatch(value) is not None
-        case Mapping():
-            return all(map(_is_figures, value.values()))
-        case list() | tuple():
-            return all(map(_is_figures, value))
-        case _:
-            return isinstance(value, (int, float, Decimal))

@@ -1,8 +1,8 @@
-"""Hearing of changes by operators in every process, as soon as they are committed.
+"""Hearing of changes in every process, as soon as they are committed.
 
-Triggers of the database (migration `0010_tell_changes`) say what was changed and whom it concerns: limits
-and grants, tiers, tenants, roles, who may sign in. Whoever holds something open, or lets something wait,
-subscribes and looks again at what concerns it.
+Triggers of the database (migrations `0010_tell_changes`, `0013_tell_sign_ins`) say what was changed and whom
+it concerns: limits and grants, tiers, tenants, roles, who may sign in, sign-ins that were ended. Whoever
+holds something open, or lets something wait, subscribes and looks again at what concerns it.
 """
 
 import asyncio
@@ -29,6 +29,8 @@ HEARTBEAT_SECONDS = 20.0
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 5.0
 RETRY_SECONDS = 0.5
+SIGN_IN = "sign_in"
+"""The kind of change that ended sign-ins: a log-out or another password. Nobody's rights are others then."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,13 +38,15 @@ class Change:
     """That something was changed, and whom it concerns; an id that is not stated narrows nothing."""
 
     kind: str
-    """`limits`, `tier`, `tenant`, `membership` or `user`; or see `LISTENING` and `ANYTHING`."""
+    """`limits`, `tier`, `tenant`, `membership`, `user` or `SIGN_IN`; or see `LISTENING` and `ANYTHING`."""
     tenant_id: UUID | None = None
     """Only this tenant's members."""
     user_id: UUID | None = None
     """Only this user."""
     tier_id: UUID | None = None
     """Only tenants on this tier."""
+    sign_in: str | None = None
+    """Only the session whose key has this SHA-256 (hex)."""
 
 
 LISTENING = Change(kind="listening")
@@ -57,9 +61,10 @@ Receiver = Callable[[frozenset[Change]], Awaitable[None]]
 class Subscription:
     """What one receiver has yet to be told, and the task that tells it."""
 
-    def __init__(self, receive: Receiver) -> None:
-        """Tell `receive`, one call at a time."""
+    def __init__(self, receive: Receiver, *, sign_ins: bool = False) -> None:
+        """Tell `receive`, one call at a time; of sign-ins that end only if it wants that."""
         self._receive = receive
+        self._sign_ins = sign_ins
         self._pending: set[Change] = set()
         self._arrived = asyncio.Event()
         # Outlives whatever context is current now, and must not keep it.
@@ -68,7 +73,9 @@ class Subscription:
         )
 
     def put(self, change: Change) -> None:
-        """Have the receiver told."""
+        """Have the receiver told, if it wants to know."""
+        if change.kind == SIGN_IN and not self._sign_ins:
+            return
         self._pending.add(change)
         self._arrived.set()
 
@@ -101,9 +108,12 @@ class ChangeListener:
         self._subscriptions: list[Subscription] = []
         self._task: asyncio.Task[None] | None = None
 
-    def subscribe(self, receive: Receiver) -> Subscription:
-        """Have `receive` told of every change from now on, and of `LISTENING` once that is so."""
-        subscription = Subscription(receive)
+    def subscribe(self, receive: Receiver, *, sign_ins: bool = False) -> Subscription:
+        """Have `receive` told of every change from now on, and of `LISTENING` once that is so.
+
+        It is told of sign-ins that end if `sign_ins` says so: they come often, and concern few.
+        """
+        subscription = Subscription(receive, sign_ins=sign_ins)
         self._subscriptions.append(subscription)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(
@@ -170,7 +180,7 @@ def _parse(payload: str) -> Change:
     try:
         said = json.loads(payload)
         ids = {name: UUID(said[name]) for name in ("tenant_id", "user_id", "tier_id") if said.get(name)}
-        return Change(kind=str(said["kind"]), **ids)
+        return Change(kind=str(said["kind"]), sign_in=said.get("sign_in"), **ids)
     except (ValueError, TypeError, KeyError, AttributeError):
         logger.exception("A change was told in words that are not understood; everything is looked at")
         return ANYTHING

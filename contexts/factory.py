@@ -38,9 +38,11 @@ class UserContextFactory:
 
     def for_socket(self, user_id: UUID, *, connection_id: UUID) -> UserExecutionContext:
         """Make the context of a signed-in socket; it is recorded and lives as long as the socket."""
-        return self._recorded(
-            self._create(standing_of(user_id), operation="socket", connection_id=connection_id)
-        )
+        return self._recorded(self.unrecorded_for_socket(standing_of(user_id), connection_id=connection_id))
+
+    def unrecorded_for_socket(self, standing: Standing, *, connection_id: UUID) -> UserExecutionContext:
+        """Make the context of a socket whose record is written together with those of others."""
+        return self._create(standing, operation="socket", connection_id=connection_id)
 
     def for_run(
         self,

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 
@@ -16,8 +17,23 @@ from contexts.models import ContextRecord
 from contexts.scope import owner_scope, scope
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Process:
+    """What a context is held by; the time of its start tells a process from a later one with its id."""
+
+    host: str
+    id: int
+    started_at: datetime
+
+
+def this_process() -> Process:
+    """Return what holds the contexts that are made here."""
+    return _process(os.getpid())
+
+
 def open_record(context: UserExecutionContext) -> None:
     """Record and audit that this process holds `context`."""
+    process = this_process()
     with owner_scope(user_id=context.user_id, tenant_id=context.tenant_id):
         ContextRecord.objects.create(
             id=context.context_id,
@@ -25,9 +41,9 @@ def open_record(context: UserExecutionContext) -> None:
             user_id=context.user_id,
             operation=context.operation,
             run_id=context.run_id,
-            host=socket.gethostname(),
-            process_id=os.getpid(),
-            process_started_at=_started_at(os.getpid()),
+            host=process.host,
+            process_id=process.id,
+            process_started_at=process.started_at,
             expires_at=context.created_at + TIME_TO_LIVE,
         )
         record_audit(context, "context_opened", operation=context.operation)
@@ -86,10 +102,11 @@ def _is_alive(process_id: int, started_at: datetime) -> bool:
 
 def _started_at(process_id: int) -> datetime:
     if process_id == os.getpid():
-        return _own_start(process_id)
+        return this_process().started_at
     return datetime.fromtimestamp(psutil.Process(process_id).create_time(), UTC)
 
 
 @cache
-def _own_start(process_id: int) -> datetime:
-    return datetime.fromtimestamp(psutil.Process(process_id).create_time(), UTC)
+def _process(process_id: int) -> Process:
+    started_at = datetime.fromtimestamp(psutil.Process(process_id).create_time(), UTC)
+    return Process(host=socket.gethostname(), id=process_id, started_at=started_at)

@@ -77,13 +77,13 @@ def owner_scope(*, user_id: UUID, tenant_id: UUID | None = None) -> Iterator[Non
 
 
 @contextmanager
-def ticket_scope(digest: bytes) -> Iterator[None]:
-    """Work on the one socket ticket with this digest.
+def ticket_scope(*digests: bytes) -> Iterator[None]:
+    """Work on the socket tickets with these digests alone.
 
     Raises:
         UnavailableError: as `scope` does.
     """
-    with _open(Claims("ticket", ticket=digest.hex())):
+    with _open(Claims("ticket", ticket=",".join(digest.hex() for digest in digests))):
         yield
 
 

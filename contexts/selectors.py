@@ -1,12 +1,16 @@
 """Reads: where a user stands."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
-from contexts.exceptions import NotAuthenticatedError, PermissionDeniedError
+from contexts.exceptions import NetraError, NotAuthenticatedError, PermissionDeniedError
 from contexts.models import Membership, User
 from contexts.preferences import Preferences, resolve_preferences
-from contexts.scope import owner_scope
+from contexts.scope import owner_scope, system_scope
+
+# The most general first.
+_STATING = ("tenant__tier__", "tenant__", "user__")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,9 +40,7 @@ def standing_of(user_id: UUID, *, tenant_id: UUID | None = None) -> Standing:
             memberships = memberships.filter(tenant_id=tenant_id)
         membership = memberships.order_by("created_at", "id").first()
     if membership is None:
-        if not User.objects.filter(id=user_id, is_active=True).exists():
-            raise NotAuthenticatedError("The account does not exist or is deactivated.")
-        raise PermissionDeniedError("The account belongs to no active organisation.")
+        raise _without_standing(User.objects.filter(id=user_id, is_active=True).exists())
     tenant = membership.tenant
     return Standing(
         user_id=user_id,
@@ -49,3 +51,56 @@ def standing_of(user_id: UUID, *, tenant_id: UUID | None = None) -> Standing:
             [tenant.tier, tenant, membership.user], fallback_model=tenant.tier.fallback_model
         ),
     )
+
+
+@dataclass(slots=True)
+class _Stated:
+    """Preferences as a tier, a tenant or a user states them."""
+
+    preferred_model: str
+    preferred_language: str
+    preferred_time_zone: str
+    preferred_agents: list[str] | None
+
+
+def standings_of(user_ids: Collection[UUID]) -> dict[UUID, Standing | NetraError]:
+    """Return where each of many users stands, in the tenant they joined first, or why they stand nowhere.
+
+    Raises:
+        UnavailableError: when the database does not answer.
+    """
+    stated = [
+        f"{of}preferred_{name}" for of in _STATING for name in ("model", "language", "time_zone", "agents")
+    ]
+    with system_scope("look up members", always_audited=False):
+        rows = list(
+            Membership.objects.filter(user_id__in=user_ids, user__is_active=True, tenant__is_active=True)
+            .order_by("user_id", "created_at", "id")
+            .distinct("user_id")
+            .values_list(
+                "user_id", "tenant_id", "role", "tenant__tier__slug", "tenant__tier__fallback_model", *stated
+            )
+        )
+        found: dict[UUID, Standing | NetraError] = {}
+        for user_id, tenant_id, role, tier, fallback_model, *values in rows:
+            statements = [_Stated(*values[start : start + 4]) for start in (0, 4, 8)]
+            found[user_id] = Standing(
+                user_id=user_id,
+                tenant_id=tenant_id,
+                role=role,
+                tier=tier,
+                preferences=resolve_preferences(statements, fallback_model=fallback_model),
+            )
+        missing = set(user_ids) - found.keys()
+        active = (
+            set(User.objects.filter(id__in=missing, is_active=True).values_list("id", flat=True))
+            if missing
+            else ()
+        )
+    return found | {user_id: _without_standing(user_id in active) for user_id in missing}
+
+
+def _without_standing(is_active: bool) -> NetraError:
+    if is_active:
+        return PermissionDeniedError("The account belongs to no active organisation.")
+    return NotAuthenticatedError("The account does not exist or is deactivated.")

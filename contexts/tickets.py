@@ -2,48 +2,67 @@
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from django.db import connection
 
 from contexts.context import UserExecutionContext
-from contexts.exceptions import NotAuthenticatedError
 from contexts.models import SocketTicket
 from contexts.scope import scope, ticket_scope
+from contexts.sign_ins import SignIn, SignInKind, SignInProof
 
 TICKET_LIFETIME = timedelta(seconds=60)
 
+# Whoever deletes the row has redeemed the ticket: nobody else can.
+_REDEEM = """
+DELETE FROM contexts_socketticket WHERE digest = ANY (%s)
+RETURNING digest, expires_at, user_id, kind, reference, password_mark, signed_in_until
+"""
 
-def issue_ticket(context: UserExecutionContext, *, now: datetime) -> str:
-    """Return a new ticket for the context's user: 256 random bits, good once within 60 s."""
+
+def issue_ticket(context: UserExecutionContext, sign_in: SignIn, *, now: datetime) -> str:
+    """Return a new ticket for the context's user: 256 random bits, good once within 60 s.
+
+    Whoever comes with it is signed in by `sign_in`, and for no longer.
+    """
     ticket = secrets.token_urlsafe(32)
     with scope(context):
         SocketTicket.objects.filter(user_id=context.user_id, expires_at__lte=now).delete()
         SocketTicket.objects.create(
-            digest=_digest(ticket), user_id=context.user_id, expires_at=now + TICKET_LIFETIME
+            digest=_digest(ticket),
+            user_id=context.user_id,
+            expires_at=now + TICKET_LIFETIME,
+            kind=sign_in.proof.kind,
+            reference=sign_in.proof.reference,
+            password_mark=sign_in.proof.password_mark,
+            signed_in_until=sign_in.expires_at,
         )
     return ticket
 
 
-def redeem_ticket(ticket: str, now: datetime) -> UUID:
-    """Use a ticket up and return the id of the user it was issued to.
+def redeem_tickets(tickets: Collection[str], *, now: datetime) -> dict[str, SignIn]:
+    """Use tickets up and return which sign-in each was issued to; `valid_sign_ins` says whether it holds.
+
+    A ticket that is unknown, used or expired is left out.
 
     Raises:
-        NotAuthenticatedError: when there is no such ticket, or it was used before or expired.
+        UnavailableError: when the database does not answer.
     """
-    # Whoever deletes the row has redeemed the ticket: nobody else can.
-    digest = _digest(ticket)
-    with ticket_scope(digest), connection.cursor() as cursor:
-        cursor.execute(
-            "DELETE FROM contexts_socketticket WHERE digest = %s RETURNING user_id, expires_at > %s",
-            [digest, now],
-        )
-        row = cursor.fetchone()
-    if row is None or not row[1]:
-        raise NotAuthenticatedError("The ticket is unknown, used or expired.")
-    user_id: UUID = row[0]
-    return user_id
+    if not tickets:
+        return {}
+    by_digest = {_digest(ticket): ticket for ticket in tickets}
+    with ticket_scope(*by_digest), connection.cursor() as cursor:
+        cursor.execute(_REDEEM, [list(by_digest)])
+        rows = cursor.fetchall()
+    found = {}
+    for digest, expires_at, user_id, kind, reference, password_mark, signed_in_until in rows:
+        if expires_at > now:
+            proof = SignInProof(
+                user_id=user_id, kind=SignInKind(kind), reference=reference, password_mark=password_mark
+            )
+            found[by_digest[bytes(digest)]] = SignIn(proof=proof, expires_at=signed_in_until)
+    return found
 
 
 def _digest(ticket: str) -> bytes:

@@ -11,10 +11,10 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse
 from psycopg_pool import PoolTimeout
 from rest_framework.exceptions import AuthenticationFailed
-from rest_framework_simplejwt.authentication import JWTAuthentication
 
 from agents.api.upload_handler import ADMITTED_UPLOAD, is_upload
 from agents.upload_storage import AdmittedUpload, admit_upload, release_upload
+from contexts.api.authentication import TokenAuthentication
 from contexts.api.problems import problem_response
 from contexts.database import call_in_thread
 from contexts.exceptions import InvalidRequestError, NetraError, NotAuthenticatedError
@@ -77,7 +77,7 @@ def _signed_in(scope: Message) -> UUID:
     """
     request = ASGIRequest({**scope, "query_string": b""}, BytesIO())
     try:
-        by_token = JWTAuthentication().authenticate(request)  # type: ignore[arg-type]  # it reads a header
+        by_token = TokenAuthentication().authenticate(request)  # type: ignore[arg-type]  # it reads a header
     except AuthenticationFailed as error:
         raise NotAuthenticatedError("The access token is invalid, expired or revoked.") from error
     sessions = import_module(settings.SESSION_ENGINE)

@@ -13,46 +13,8 @@ from agents.selectors import events_of, open_run_ids, run_of, thread_of
 from contexts.context import UserExecutionContext
 from contexts.exceptions import InvalidRequestError
 from contexts.factory import UserContextFactory, managed_user_context
-from contexts.manager import get_context_manager
-from contexts.quota_statements import Reservation
-from contexts.quotas import reserve_quota
-from contexts.resources import Resource
 from contexts.scope import scope
 from realtime.protocol import CancelRun, Resume, SendMessage
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OpenedSocket:
-    """A socket's own context, and its lease of one of its user's places."""
-
-    context: UserExecutionContext
-    lease: Reservation
-
-
-def open_socket(user_id: UUID, *, connection_id: UUID) -> OpenedSocket:
-    """Make the context of a signed-in socket and take a place for it, both or neither.
-
-    Raises:
-        NotAuthenticatedError, PermissionDeniedError, QuotaExceededError: as `for_socket` and `take_place` do.
-    """
-    context = UserContextFactory().for_socket(user_id, connection_id=connection_id)
-    try:
-        return OpenedSocket(context=context, lease=take_place(context))
-    except BaseException:
-        get_context_manager().cleanup_context_sync(context.context_id)
-        raise
-
-
-def take_place(context: UserExecutionContext) -> Reservation:
-    """Take one of the `websocket_connections` of the context's user; synchronous.
-
-    It is free again within a minute when this process dies.
-
-    Raises:
-        QuotaExceededError: when there is none left.
-        UnavailableError: when the database does not answer.
-    """
-    return reserve_quota(context, {Resource.WEBSOCKET_CONNECTIONS: 1}, purpose="socket")
 
 
 def send_message(user_id: UUID, frame: SendMessage) -> StartedRun:

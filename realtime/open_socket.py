@@ -3,14 +3,15 @@
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from contexts.batching import Batcher
 from contexts.context import UserExecutionContext
-from contexts.database import call_in_thread
+from contexts.exceptions import NetraError
 from contexts.identifiers import new_id
 from contexts.manager import get_context_manager
-from realtime.auth import SignIn
+from contexts.sign_ins import SignIn
+from contexts.sockets import OpenedSocket, WantedSocket, open_sockets
 from realtime.clock import get_socket_clock
 from realtime.connection import Connection
-from realtime.frame_services import open_socket
 from realtime.managers import get_websocket_manager
 from realtime.outbox import SendText
 from realtime.places import SocketPlace
@@ -19,6 +20,10 @@ from realtime.quarantine import watch_for_quarantine
 from realtime.review import get_socket_review
 
 HEARTBEAT_S = 30
+AT_ONCE = 64
+"""Sockets that are opened by one call of the database."""
+
+_open_in_batches: Batcher[WantedSocket, OpenedSocket | NetraError] = Batcher(open_sockets, size=AT_ONCE)
 
 
 class OpenSocket:
@@ -49,7 +54,10 @@ class OpenSocket:
         review = get_socket_review()
         since = review.expect()
         self._undo.append(review.dismiss)
-        opened = await call_in_thread(open_socket, signed_in.user_id, connection_id=self._id)
+        wanted = WantedSocket(user_id=signed_in.user_id, connection_id=self._id)
+        opened = await _open_in_batches(wanted)
+        if isinstance(opened, NetraError):
+            raise opened
         connection = self._connection = Connection(opened.context, sign_in=signed_in, send=self._send)
         self._undo.append(self._close_context)
         place = SocketPlace(connection, opened.lease)

@@ -10,8 +10,8 @@ from contexts.exceptions import NetraError
 from contexts.leases import get_lease_keeper
 from contexts.quota_statements import Reservation
 from contexts.quotas import release_quota
+from contexts.sockets import take_place
 from realtime.connection import Connection
-from realtime.frame_services import take_place
 from realtime.protocol import CloseCode, close_code_of
 from realtime.unavailable import DATABASE_ERRORS, report_unavailable
 

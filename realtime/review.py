@@ -1,22 +1,24 @@
-"""What open sockets may still do when operators change something: looked up again within a moment.
+"""What open sockets may still do when something is changed: looked up again within a moment.
 
-Who lost their account, membership or tenant is told so and closed with 4401; whose role or tier is another
-goes on in a new context; sockets beyond the limits of now are closed with 4429, the newest first; and the
-users concerned are told their quotas.
+Who lost their account, membership or tenant, or whose sign-in was ended, is told so and closed with 4401;
+whose role or tier is another goes on in a new context; sockets beyond the limits of now are closed with
+4429, the newest first; and the users concerned are told their quotas.
 """
 
 import asyncio
 import logging
 from collections.abc import Collection, Iterable
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from contexts.changes import ANYTHING, LISTENING, Change, Subscription, get_change_listener
+from contexts.changes import ANYTHING, LISTENING, SIGN_IN, Change, Subscription, get_change_listener
 from contexts.database import call_in_thread
 from contexts.exceptions import NetraError
 from contexts.factory import UserContextFactory
 from contexts.manager import get_context_manager
 from contexts.resources import RULES, Resource
 from contexts.rights import Member, leases_over_limit, rights_of, tenants_on
+from contexts.sign_ins import valid_sign_ins
 from realtime.connection import Connection
 from realtime.envelopes import Envelope
 from realtime.places import SocketPlace
@@ -30,6 +32,7 @@ REVIEW_SECONDS = 30.0
 """Limits also end by the clock, as overrides and grants do; so everything is looked at this often."""
 NOT_OF_QUOTAS = frozenset((LISTENING.kind, "membership", "user"))
 REVOKED = "Your account or its membership in this organisation was ended."
+SIGNED_OUT = "Your sign-in was ended: by a log-out, or because the password was changed."
 FEWER_ALLOWED = "Fewer connections are allowed at once now."
 
 
@@ -48,17 +51,29 @@ class SocketReview:
         """Begin to listen on behalf of a socket that is about to open; return what `add` asks for."""
         if not self._expected:
             listener = get_change_listener()
-            self._subscriptions = [listener.subscribe(self._apply), listener.subscribe(self._follow_up)]
+            self._subscriptions = [
+                listener.subscribe(self._apply, sign_ins=True),
+                listener.subscribe(self._follow_up),
+            ]
             self._clock = asyncio.create_task(self._look_from_time_to_time(), name="sockets-review")
         self._expected += 1
         return self._heard
 
     async def add(self, place: SocketPlace, *, since: int) -> None:
-        """Look after an open socket, and at what changed since `expect` was called for it."""
+        """Look after an open socket, and at what changed since `expect` was called for it.
+
+        Its sign-in is looked at again in any case: it may have been ended before `expect`.
+        """
         self._places.add(place)
+        self.check_sign_ins(place.connection.user_id)
         if self._heard != since:
             await self._enforce([place])
             await self._refresh([place])
+
+    def check_sign_ins(self, user_id: UUID) -> None:
+        """Have a user's sign-ins looked at in a moment, as after one was exchanged for another."""
+        # Together with those of others, and again when it fails: as if it had been told.
+        self._subscriptions[0].put(Change(kind=SIGN_IN, user_id=user_id))
 
     def remove(self, place: SocketPlace) -> None:
         """Look after a socket no longer."""
@@ -80,13 +95,18 @@ class SocketReview:
         while True:
             await asyncio.sleep(REVIEW_SECONDS)
             try:
+                await self._enforce_sign_ins(list(self._places))
                 await self._enforce(self._places)
             except Exception:
                 logger.exception("The open sockets could not be looked at; it is tried again")
 
     async def _apply(self, changes: frozenset[Change]) -> None:
-        self._heard += 1
-        await self._enforce(await self._concerned(changes))
+        of_rights = [change for change in changes if change.kind != SIGN_IN]
+        if of_rights:
+            self._heard += 1
+        await self._enforce_sign_ins(self._signed_in_by(changes))
+        if of_rights:
+            await self._enforce(await self._concerned(of_rights))
 
     async def _follow_up(self, changes: frozenset[Change]) -> None:
         """Do what may take longer, and what `_apply` must not wait for when the next change comes."""
@@ -105,6 +125,28 @@ class SocketReview:
             if place.connection.context.tenant_id in on_tiers
             or any(_is_about(change, place.connection) for change in changes if change.tier_id is None)
         ]
+
+    def _signed_in_by(self, changes: frozenset[Change]) -> list[SocketPlace]:
+        """Return the places of the sockets whose sign-ins the changes may have ended."""
+        if not changes.isdisjoint((ANYTHING, LISTENING)):
+            return list(self._places)
+        ended = [change for change in changes if change.kind == SIGN_IN]
+        users = {change.user_id for change in ended}
+        references = {change.sign_in for change in ended}
+        return [
+            place
+            for place in self._places
+            if place.connection.user_id in users or place.connection.sign_in.proof.reference in references
+        ]
+
+    async def _enforce_sign_ins(self, places: Collection[SocketPlace]) -> None:
+        """Close the sockets whose sign-in was ended."""
+        # As it is now: meanwhile a socket may be given another.
+        proofs = {place: place.connection.sign_in.proof for place in places}
+        valid = await call_in_thread(valid_sign_ins, set(proofs.values())) if proofs else set()
+        for place, proof in proofs.items():
+            if proof not in valid and place.connection.sign_in.proof == proof:
+                place.connection.revoke(SIGNED_OUT)
 
     async def _enforce(self, places: Iterable[SocketPlace]) -> None:
         """Close the sockets of whoever may have none any more, and those that are too many."""

@@ -5,7 +5,8 @@ from typing import Any
 from rest_framework.test import APIClient
 
 from contexts.models import User
-from contexts.tokens import issue_tokens
+from contexts.sign_ins import SignIn
+from contexts.tokens import issue_tokens, read_access_token
 
 PROBLEM = "application/problem+json"
 
@@ -15,6 +16,11 @@ def client_of(user: User, **options: Any) -> APIClient:
     client = APIClient(**options)
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {issue_tokens(user).access}")
     return client
+
+
+def sign_in_of(user: User) -> SignIn:
+    """Return a new sign-in of the user's, by token."""
+    return read_access_token(issue_tokens(user).access)
 
 
 def assert_problem(response: Any, status: int, code: str) -> dict[str, Any]:

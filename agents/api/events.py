@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from agents.api.event_stream import MEDIA_TYPE, check_streams, stream_events
 from agents.selectors import events_of, run_of
+from contexts.api.authentication import sign_in_of
 from contexts.api.base import ContextView
 from contexts.exceptions import InvalidRequestError
 
@@ -65,7 +66,7 @@ class RunEventsView(ContextView):
             return HttpResponse(status=204)
         check_streams(self.context.user_id)
         return StreamingHttpResponse(
-            stream_events(self.context.user_id, run_id, after=after),
+            stream_events(sign_in_of(request), run_id, after=after),
             content_type=MEDIA_TYPE,
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )

@@ -9,13 +9,17 @@ from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import permissions, serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework_simplejwt.tokens import AccessToken
 
+from contexts.api.authentication import sign_in_of
 from contexts.api.base import BoundedView, ContextView
 from contexts.api.parsing import RequestSerializer, TextField
 from contexts.exceptions import NotAuthenticatedError
+from contexts.models import User
 from contexts.sign_in import sign_in
+from contexts.signals import signed_out
 from contexts.tickets import TICKET_LIFETIME, issue_ticket
-from contexts.tokens import revoke_tokens, rotate_tokens
+from contexts.tokens import end_sign_in, revoke_tokens, rotate_tokens, sign_in_of_token
 
 
 class CredentialsSerializer(RequestSerializer):
@@ -32,9 +36,10 @@ class RefreshSerializer(RequestSerializer):
 
 
 class LogoutSerializer(RequestSerializer):
-    """The refresh token of the sign-in to end; none is needed to end a session."""
+    """A refresh token whose sign-in is to end, too, and whether open runs are to be cancelled."""
 
     refresh = TextField(max_length=4_096, required=False)
+    cancel_runs = serializers.BooleanField(default=False)
 
 
 class TokenPairSerializer(serializers.Serializer[Any]):
@@ -76,13 +81,22 @@ class LogoutView(BoundedView):
 
     @extend_schema(operation_id="sign_out", request=LogoutSerializer, responses={204: None})
     def post(self, request: Request) -> Response:
-        """End the session, and the sign-in that the refresh token belongs to."""
-        refresh = self.read(LogoutSerializer).get("refresh")
+        """End the request's own sign-in and the refresh token's: their tokens, session and open sockets.
+
+        With `cancel_runs` the open runs of whoever signs out are cancelled, too.
+        """
+        asked = self.read(LogoutSerializer)
+        refresh = asked.get("refresh")
         if refresh is None and request.user is None:
             raise NotAuthenticatedError("Nobody is signed in, and no refresh token was given.")
-        if refresh is not None:
-            revoke_tokens(refresh)
+        users = {revoke_tokens(refresh)} if refresh is not None else set()
+        if isinstance(request.user, User):
+            users.add(request.user.id)
+        if isinstance(request.auth, AccessToken):
+            end_sign_in(sign_in_of_token(request.auth).proof)
         logout(request._request)
+        for user_id in users:
+            signed_out.send(sender=LogoutView, user_id=user_id, cancel_runs=asked["cancel_runs"])
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -98,5 +112,5 @@ class TicketView(ContextView):
     )
     def post(self, request: Request) -> Response:
         """Issue a ticket that opens one socket within 60 s."""
-        ticket = issue_ticket(self.context, now=datetime.now(UTC))
+        ticket = issue_ticket(self.context, sign_in_of(request), now=datetime.now(UTC))
         return Response({"ticket": ticket, "expires_in": int(TICKET_LIFETIME.total_seconds())})

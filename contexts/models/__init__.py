@@ -4,6 +4,7 @@ from contexts.models.adjustments import AppliesTo, QuotaGrant, QuotaOverride
 from contexts.models.audit import AuditChain, AuditEntry, AuditLink
 from contexts.models.incidents import BreachKind, Detector, SecurityIncident
 from contexts.models.records import ContextRecord
+from contexts.models.sign_ins import TokenFamily
 from contexts.models.tenants import Membership, Role, Tenant
 from contexts.models.tickets import SocketTicket
 from contexts.models.tiers import Tier, TierLimit
@@ -34,6 +35,7 @@ __all__ = [
     "TenantQuotaUsage",
     "Tier",
     "TierLimit",
+    "TokenFamily",
     "User",
     "Window",
 ]

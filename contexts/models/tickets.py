@@ -12,6 +12,11 @@ class SocketTicket(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField()
+    kind = models.CharField(max_length=16)
+    """With `reference`, `password_mark` and `signed_in_until`: the sign-in that it was issued to."""
+    reference = models.CharField(max_length=64, blank=True)
+    password_mark = models.CharField(max_length=128)
+    signed_in_until = models.DateTimeField()
 
     class Meta:
         ordering = ("-created_at",)

@@ -2,14 +2,35 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection, transaction
 
-from contexts.changes import ANYTHING, APPLICATION_NAME, CHANNEL, LISTENING, Change, get_change_listener
+from contexts.changes import (
+    ANYTHING,
+    APPLICATION_NAME,
+    CHANNEL,
+    LISTENING,
+    SIGN_IN,
+    Change,
+    get_change_listener,
+)
 from contexts.database import call_in_thread
-from contexts.models import Membership, QuotaGrant, QuotaOverride, Role, Tenant, Tier, TierLimit, User
+from contexts.models import (
+    Membership,
+    QuotaGrant,
+    QuotaOverride,
+    Role,
+    Tenant,
+    Tier,
+    TierLimit,
+    TokenFamily,
+    User,
+)
+from contexts.sign_ins import digest_of_session
 from contexts.windows import EPOCH
 from tests.factories import Cast, make_cast
 from tests.waiting import eventually
@@ -49,7 +70,7 @@ def cast(transactional_db: None) -> Cast:
 async def ear() -> AsyncIterator[Ear]:
     """Yield a receiver that hears everything from now on."""
     ear = Ear()
-    subscription = get_change_listener().subscribe(ear)
+    subscription = get_change_listener().subscribe(ear, sign_ins=True)
     await ear.until(LISTENING)
     yield ear
     await get_change_listener().unsubscribe(subscription)
@@ -112,6 +133,52 @@ async def test_what_concerns_nobodys_rights_is_not_told(cast: Cast, ear: Ear) ->
     await call_in_thread(User.objects.filter(id=cast.carol.id).update, is_active=False)
     carols = Change(kind="user", user_id=cast.carol.id)
     assert await ear.until(carols) == [carols]
+
+
+async def test_sign_ins_that_end_are_told_to_who_asked(cast: Cast, ear: Ear) -> None:
+    other = Ear()
+    subscription = get_change_listener().subscribe(other)
+    now = datetime.now(UTC)
+    bob = Change(kind=SIGN_IN, user_id=cast.bob.id)
+    marker = Change(kind="user", user_id=cast.carol.id)
+
+    def make(**when: int) -> tuple[TokenFamily, SessionStore]:
+        family = TokenFamily.objects.create(user=cast.bob, expires_at=now + timedelta(**when))
+        session = SessionStore()
+        session.set_expiry(now + timedelta(**when))
+        session.save()
+        return family, session
+
+    def end(family: TokenFamily, session: SessionStore) -> None:
+        family.expires_at += timedelta(seconds=1)
+        family.save()
+        session["seen"] = "something"
+        session.save()
+        family.revoked_at = now
+        family.save()
+        family.delete()
+        session.delete()
+
+    def change_password() -> None:
+        cast.bob.set_password("another-secret-8")
+        cast.bob.save()
+
+    family, session = await call_in_thread(make, hours=1)
+    ended = Change(kind=SIGN_IN, sign_in=digest_of_session(session.session_key))
+    await call_in_thread(end, family, session)
+    assert sorted(map(str, await ear.until(bob, ended))) == sorted(map(str, [bob, ended]))
+    family, _ = await call_in_thread(make, hours=1)
+    for step in (family.delete, change_password):
+        await call_in_thread(step)
+        assert await ear.until(bob) == [bob]
+    # Whoever clears away what has expired, thousands at a time, tells nobody.
+    expired = await call_in_thread(make, hours=-1)
+    for each in expired:
+        await call_in_thread(each.delete)
+    await call_in_thread(User.objects.filter(id=cast.carol.id).update, is_active=False)
+    assert await ear.until(marker) == [marker]
+    assert set(await other.until(marker)) <= {LISTENING, marker}
+    await get_change_listener().unsubscribe(subscription)
 
 
 async def test_of_a_moved_override_both_tenants_are_told(cast: Cast, ear: Ear) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
-from agents.models import Chart, TenantTurn
+from agents.models import Chart, TenantTurn, ToolCall
 from contexts.models import (
     AuditEntry,
     ContextRecord,
@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.mission_criti
 EXEMPT = {
     "account_emailaddress": "signing in by e-mail address",
     "account_emailconfirmation": "verifying an e-mail address",
+    "contexts_tokenfamily": "signing in by token: which sign-ins have ended",
     "contexts_user_groups": "Django's permissions of staff",
     "contexts_user_user_permissions": "Django's permissions of staff",
     "django_admin_log": "what staff did in the admin",
@@ -101,6 +102,7 @@ def cast():
         make_message(thread)
         make_dataset(user)
         Chart.objects.create(tenant=tenant, user=user, run=run, title="t", alt_text="a", svg="<svg/>")
+        ToolCall.objects.create(tenant=tenant, user=user, run=run, call_id="c", tool_name="t", params={})
         # A reservation, counters and the ledger.
         reserve_quota(member_of(user), {"tokens": 1}, timedelta(hours=1))
         adjustment = {"tenant": tenant, "resource": Resource.TOKENS, "reason": "a test"}
@@ -119,7 +121,8 @@ def cast():
         )
         AuditEntry.objects.create(tenant=tenant, user=user, action="acted")
         digest = hashlib.sha256(user.username.encode()).digest()
-        SocketTicket.objects.create(digest=digest, user=user, expires_at=now + timedelta(minutes=1))
+        soon = now + timedelta(minutes=1)
+        SocketTicket.objects.create(digest=digest, user=user, expires_at=soon, signed_in_until=soon)
         OutstandingToken.objects.create(
             user=user, jti=user.username, token="t", expires_at=now + timedelta(days=1)
         )
@@ -313,8 +316,9 @@ def test_the_event_log_writes_events_and_changes_no_run(raw, cast):
 
 def test_a_ticket_is_seen_by_whoever_knows_it(raw, cast):
     raw.execute("SELECT set_config('netra.scope', 'ticket', true)")
-    digest = hashlib.sha256(b"alice").digest()
-    raw.execute("SELECT set_config('netra.ticket', %s, true)", [digest.hex()])
-    users = raw.execute("SELECT user_id FROM contexts_socketticket").fetchall()
-    assert users == [(cast.alice.id,)]
+    for known in ("alice", "alice carol", "nobody", ""):
+        digests = [hashlib.sha256(name.encode()).hexdigest() for name in known.split()]
+        raw.execute("SELECT set_config('netra.ticket', %s, true)", [",".join(digests)])
+        users = {row[0] for row in raw.execute("SELECT user_id FROM contexts_socketticket").fetchall()}
+        assert users == {getattr(cast, name).id for name in known.split() if name != "nobody"}
     assert count(raw, "contexts_membership") == 0

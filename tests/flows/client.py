@@ -57,10 +57,10 @@ class Socket:
 
 
 @contextmanager
-def open_socket(server: ServerProcess, username: str) -> Iterator[Socket]:
-    """Sign in by token and open a socket."""
+def open_socket(server: ServerProcess, username: str, *, access: str | None = None) -> Iterator[Socket]:
+    """Sign in by token, if none is given, and open a socket."""
     address = server.url.replace("http://", "ws://") + "/ws/chat/"
-    subprotocols: Any = ["netra.v1", f"bearer.{server.token(username)}"]
+    subprotocols: Any = ["netra.v1", f"bearer.{access or server.token(username)}"]
     with connect(address, subprotocols=subprotocols, max_size=2**24) as connection:
         socket = Socket(connection)
         assert socket.receive()["type"] == "connection_established"

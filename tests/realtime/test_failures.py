@@ -38,7 +38,7 @@ async def test_a_silent_database_is_told_as_unavailable(
     assert "secret-canary" not in answer["message"]
     assert "secret-canary" in caplog.text
     assert (await socket.ask(type="ping", id="2"))["type"] == "pong"
-    monkeypatch.setattr(UserContextFactory, "for_socket", failing(error))
+    monkeypatch.setattr(UserContextFactory, "unrecorded_for_socket", failing(error))
     with pytest.raises(AssertionError, match="1012"):
         await open_socket(cast.alice)
     monkeypatch.setattr("realtime.auth.sign_in_all", failing(error))
@@ -56,7 +56,7 @@ async def test_an_unforeseen_error_gets_an_incident_and_gives_nothing_away(
     incident_id = answer["message"].split()[-1].rstrip(".")
     assert f"Incident {incident_id}" in caplog.text
     assert (await socket.ask(type="ping", id="2"))["type"] == "pong"
-    monkeypatch.setattr(UserContextFactory, "for_socket", failing(RuntimeError("secret-canary")))
+    monkeypatch.setattr(UserContextFactory, "unrecorded_for_socket", failing(RuntimeError("secret-canary")))
     with pytest.raises(AssertionError, match="1011"):
         await open_socket(cast.alice)
 

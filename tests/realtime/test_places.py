@@ -17,7 +17,8 @@ from contexts.manager import get_context_manager
 from contexts.models import ContextRecord, QuotaReservation, QuotaUsage, User
 from contexts.quotas import reserve_quota
 from contexts.selectors import standing_of
-from tests.factories import Cast
+from tests.factories import Cast, make_run, make_thread
+from tests.realtime.happenings import record
 from tests.realtime.sockets import OpenSocket, Socket
 from tests.waiting import eventually
 
@@ -113,7 +114,27 @@ def layer_without_channels() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("layer_without_channels")
-async def test_a_socket_that_opens_half_way_leaves_no_place_behind(cast: Cast) -> None:
+async def test_a_socket_opens_without_the_layer_and_reads_the_log_instead(
+    cast: Cast, open_socket: OpenSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.clock.TICK_S", 0.05)
+    run = await call_in_thread(lambda: make_run(make_thread(cast.alice)))
+    socket = await open_socket(cast.alice)
+    await socket.ask(type="subscribe", thread_id=str(run.thread_id))
+    await record(run, 1)
+    # Sent by another process, whose message cannot come.
+    await socket.ask(type="resume", cursors={str(run.id): 0})
+    await record(run, 2)
+    assert [(await socket.receive())["seq"] for _ in range(2)] == [1, 2]
+
+
+async def test_a_socket_that_opens_half_way_leaves_no_place_behind(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("half way")
+
+    monkeypatch.setattr("realtime.open_socket.get_socket_clock", fail)
     held, contexts = len(get_lease_keeper()), len(get_context_manager())
     socket = await connected(cast.carol)
     assert await socket.close_code() == 1011

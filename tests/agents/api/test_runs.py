@@ -1,7 +1,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
@@ -11,12 +12,12 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 from django.test import AsyncClient
 
-from agents.api.event_stream import stream_events
+from agents.api.event_stream import HEAD, stream_events
 from agents.models import Run, RunStatus
 from contexts.manager import get_context_manager
 from contexts.models import AuditEntry, User
-from contexts.tokens import issue_tokens
-from tests.clients import assert_problem, client_of
+from contexts.tokens import end_sign_in, issue_tokens
+from tests.clients import assert_problem, client_of, sign_in_of
 from tests.factories import Cast, make_cast, make_event, make_run, make_thread
 
 RUNS = "/api/v1/runs"
@@ -132,12 +133,13 @@ def test_the_owner_reads_the_runs_audit(cast: Cast) -> None:
 
 
 def _messages(stream: bytes) -> list[dict[str, Any]]:
-    """Read server-sent events; comments are left out."""
+    """Read server-sent events; what carries no data is left out."""
     found = []
     for block in stream.decode().split("\n\n"):
         lines = [line.split(": ", 1) for line in block.splitlines() if not line.startswith(":")]
-        if lines:
-            found.append(dict(lines))
+        message = dict(lines)
+        if "data" in message:
+            found.append(message)
     return found
 
 
@@ -202,22 +204,41 @@ async def test_a_finished_stream_is_not_begun_again(database: None) -> None:
 async def test_a_stream_beats_while_nothing_happens_and_leaves_no_context_open(database: None) -> None:
     cast, run = await _run_with_events("run_queued")
     before = len(get_context_manager())
-    stream = stream_events(cast.alice.id, run.id, after=1, poll_seconds=0.01, heartbeat_seconds=0.02)
+    stream = stream_events(
+        await sync_to_async(sign_in_of)(cast.alice),
+        run.id,
+        after=1,
+        poll_seconds=0.01,
+        heartbeat_seconds=0.02,
+    )
     async with asyncio.timeout(20):
-        assert await anext(stream) == b": open\n\n"
+        assert await anext(stream) == HEAD
         assert await anext(stream) == b": heartbeat\n\n"
     assert len(get_context_manager()) == before
     await stream.aclose()
 
 
-async def test_a_deactivated_users_stream_ends(database: None) -> None:
+@pytest.mark.mission_critical("P7")
+@pytest.mark.parametrize("end", ["deactivated", "signed out", "expired"])
+async def test_a_stream_ends_with_its_users_sign_in(database: None, end: str) -> None:
     cast, run = await _run_with_events("run_queued")
-    stream = stream_events(cast.alice.id, run.id, after=0, poll_seconds=0.01)
+    sign_in = await sync_to_async(sign_in_of)(cast.alice)
+    other = await sync_to_async(sign_in_of)(cast.alice)
+    if end == "expired":
+        sign_in = replace(sign_in, expires_at=datetime.now(UTC) + timedelta(seconds=0.5))
+    streams = [stream_events(each, run.id, after=0, poll_seconds=0.01) for each in (sign_in, other)]
     async with asyncio.timeout(20):
-        assert await anext(stream) == b": open\n\n"
-        assert b"run_queued" in await anext(stream)
-        await User.objects.filter(id=cast.alice.id).aupdate(is_active=False)
-        rest = b"".join([part async for part in stream])
-    (message,) = _messages(rest)
-    assert message["event"] == "error"
-    assert json.loads(message["data"])["code"] == "not_authenticated"
+        for stream in streams:
+            assert await anext(stream) == HEAD
+            assert b"run_queued" in await anext(stream)
+        if end == "deactivated":
+            await User.objects.filter(id=cast.alice.id).aupdate(is_active=False)
+        elif end == "signed out":
+            await sync_to_async(end_sign_in)(sign_in.proof)
+        (message,) = _messages(b"".join([part async for part in streams[0]]))
+        assert message["event"] == "error"
+        assert json.loads(message["data"])["code"] == "not_authenticated"
+        if end != "deactivated":
+            await sync_to_async(make_event)(run, 2, "agent_completed")
+            assert b"agent_completed" in await anext(streams[1])
+    await streams[1].aclose()

@@ -45,6 +45,10 @@ class RunFeed:
         """Watch a thread; of runs not begun by `begin` all events are expected."""
         self._watched.add(thread_id)
 
+    def knows(self, run_id: UUID) -> bool:
+        """Tell whether a run's events are being counted."""
+        return run_id in self._progress
+
     def unwatch(self, thread_id: UUID) -> None:
         """Watch a thread no longer, and forget how far its runs were."""
         self._watched.discard(thread_id)

@@ -89,9 +89,11 @@ class FrameHandler:
         runs = await call_in_thread(open_runs, self._connection.user_id, frame.thread_id)
         self._connection.feed.watch(frame.thread_id)
         for run_id, last_seq in runs.items():
-            self._connection.feed.begin(
-                run_id, thread_id=frame.thread_id, after=last_seq, now=time.monotonic()
-            )
+            # What is watched already goes on where it is: its last events may be on their way here.
+            if not self._connection.feed.knows(run_id):
+                self._connection.feed.begin(
+                    run_id, thread_id=frame.thread_id, after=last_seq, now=time.monotonic()
+                )
         await self._connection.answer(Ack(id=frame.id))
 
     async def _unsubscribe(self, frame: Unsubscribe) -> None:

@@ -9,7 +9,6 @@ from uuid import UUID
 from agents.event_sinks import register_event_sink, unregister_event_sink
 from agents.events import Delta, Event
 from contexts.context import UserExecutionContext
-from contexts.context import UserExecutionContext
 
 
 class WakeUp:

@@ -12,6 +12,7 @@ from playwright.sync_api import (
     ConsoleMessage,
     Page,
     Request,
+    StorageState,
     WebSocket,
     sync_playwright,
 )
@@ -37,6 +38,16 @@ def browser(browser_type_launch_args: dict[str, Any]) -> Iterator[Browser]:
         chromium = playwright.chromium.launch(**browser_type_launch_args)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="package")
+def alices_cookies(browser: Browser, live_server_process: str) -> StorageState:
+    """Return the cookies of a session of alice, for windows that need no sign-in of their own."""
+    context = browser.new_context()
+    ChatPage(context.new_page(), live_server_process).sign_in("alice")
+    cookies = context.storage_state()
+    context.close()
+    return cookies
 
 
 @pytest.fixture

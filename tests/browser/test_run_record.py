@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import OpenWindow
@@ -110,3 +111,35 @@ def test_streamed_markdown_becomes_elements_and_never_markup(window: ChatPage) -
     assert "&lt;b&gt;tag&lt;/b&gt;" in result[0]
     assert {"h2", "strong", "code", "table", "td", "ul", "li"} <= set(result[1])
     assert not {"b", "i"} & set(result[1])
+
+
+def test_what_was_cut_from_a_call_is_fetched_when_asked_for(window: ChatPage) -> None:
+    call = {"call_id": "call-1", "tool_name": "query_dataset"}
+    events = [
+        event(1, "run_queued"),
+        event(2, "agent_started"),
+        event(3, "tool_executing", **call, params={"sql": "SELECT 1"}),
+        event(
+            4, "tool_completed", **call, ok=True, result=["a", "… 2 more items"], duration_ms=5, is_cut=True
+        ),
+    ]
+    # Of the server's answer only what the page reads; the whole is pinned by the tests of the interface.
+    window.page.route("**/api/v1/runs/run/calls/call-1", lambda route: route.fulfill(json=fetched[0]))
+    fetched: list[dict[str, Any]] = [{"params": {"sql": "SELECT 1"}, "result": ["a", "b", "<i>c</i>"]}]
+    window.page.evaluate(
+        """async (events) => {
+             const { RunRecord } = await import("/static/realtime/run_record.js");
+             const { WorkPanel } = await import("/static/realtime/work_panel.js");
+             const record = new RunRecord("run", "thread");
+             for (const event of events) record.accept(event, { isLive: true });
+             document.body.replaceChildren(new WorkPanel(record).node);
+           }""",
+        events,
+    )
+    window.page.get_by_text("Query dataset", exact=True).click()
+    detail = window.page.locator(".tool-detail")
+    expect(detail).to_contain_text("2 more items")
+    window.page.get_by_role("button", name="Show everything").click()
+    expect(detail).to_contain_text("<i>c</i>")
+    expect(detail).not_to_contain_text("more items")
+    expect(window.page.get_by_role("button", name="Show everything")).to_have_count(0)

@@ -154,6 +154,21 @@ async def test_resuming_after_subscribing_adds_only_what_came_before(
     assert await numbers(socket, 1) == [5]
 
 
+@pytest.mark.mission_critical("P2")
+async def test_subscribing_again_skips_nothing_that_is_on_its_way(
+    cast: Cast, open_socket: OpenSocket
+) -> None:
+    run = await begin_run(cast.alice)
+    socket = await open_socket(cast.alice)
+    await socket.ask(type="subscribe", thread_id=str(run.thread_id))
+    await happen(run, 1)
+    assert await numbers(socket, 1) == [1]
+    late = await record(run, 2)
+    await socket.ask(type="subscribe", thread_id=str(run.thread_id))
+    await publish(late)
+    assert await numbers(socket, 1) == [2]
+
+
 async def test_more_events_than_the_queue_holds_are_replayed(cast: Cast, open_socket: OpenSocket) -> None:
     run = await begin_run(cast.alice)
     for number in range(1, 301):

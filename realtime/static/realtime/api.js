@@ -1,6 +1,11 @@
 /** The REST interface, with the session cookie. */
 
 const BASE = "/api/v1/";
+/** A request that takes longer is lost: the computer slept, or the network went away without a word. */
+const ANSWER_WITHIN_MS = 30_000;
+
+/** The address of a path of the REST interface. */
+export const addressOf = (path) => (path.startsWith("/") ? path : BASE + path);
 
 /** A refusal, as RFC 9457 problem+json tells it. */
 export class Problem extends Error {
@@ -11,6 +16,11 @@ export class Problem extends Error {
     this.resource = body.resource;
     this.limit = body.limit;
     this.resetsAt = body.resets_at;
+  }
+
+  /** Whether the server was not reached at all, or only a proxy that did not reach it. */
+  get isUnreachable() {
+    return this.status === 0 || ([502, 503, 504].includes(this.status) && this.code === "error");
   }
 }
 
@@ -28,28 +38,29 @@ function parse(text) {
   }
 }
 
-async function call(method, path, body) {
-  const headers = { Accept: "application/json" };
+async function call(method, path, body, extraHeaders = {}) {
+  const headers = { Accept: "application/json", ...extraHeaders };
   if (method !== "GET") headers["X-CSRFToken"] = csrfToken();
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  let response;
+  let response, text;
   try {
-    response = await fetch(path.startsWith("/") ? path : BASE + path, {
+    response = await fetch(addressOf(path), {
       method,
       headers,
       credentials: "same-origin",
       body: body === undefined ? undefined : JSON.stringify(body),
+      signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
     });
+    text = await response.text();
   } catch {
     throw new Problem(0, { code: "unreachable", detail: "The server cannot be reached." });
   }
-  const text = await response.text();
   if (!response.ok) throw new Problem(response.status, parse(text));
   return parse(text);
 }
 
 export const get = (path) => call("GET", path);
-export const post = (path, body = {}) => call("POST", path, body);
+export const post = (path, body = {}, headers = {}) => call("POST", path, body, headers);
 export const remove = (path) => call("DELETE", path);
 
 /** Get one page of a list: `{results, next}`; `next` is a path for `get`, or null. */
@@ -60,15 +71,17 @@ export async function getPage(path) {
   return { results: page.results, next: next ? next.pathname + next.search : null };
 }
 
-/** Get all pages of a list, in order. */
+/** Get all pages of a list from `path` on: `{results, last}`; `last` is the path of the last page, where more will be added. */
 export async function getAll(path) {
   const results = [];
+  let last = path;
   for (let next = path; next; ) {
     const page = await getPage(next);
     results.push(...page.results);
+    last = next;
     next = page.next;
   }
-  return results;
+  return { results, last };
 }
 
 /**

@@ -39,6 +39,11 @@ export class Composer {
     this.question.focus();
   }
 
+  /** Put a text that could not be sent back into the box, before what was typed since. */
+  giveBack(text) {
+    this.fill([text, this.text].filter(Boolean).join("\n\n"));
+  }
+
   /**
    * Say why something was refused, beside the box; empty takes the words away.
    * `about` names what could make the words untrue, for `clearProblem`.
@@ -71,17 +76,18 @@ export class Composer {
     this.#update();
   }
 
-  get #text() {
+  /** What is typed, without spaces around it. */
+  get text() {
     return this.question.value.trim();
   }
 
   /** In code points, as the server counts. */
   get #length() {
-    return Array.from(this.#text).length;
+    return Array.from(this.text).length;
   }
 
   #submit() {
-    const text = this.#text;
+    const text = this.text;
     const unfinished = this.attachments.unfinished[0];
     if (this.isSending || !text || this.#length > this.maxTextLength) return;
     if (this.isRunning) {

@@ -10,6 +10,9 @@ const MARGIN_PX = 12;
 /** `onAskAgain(text)` sends a failed question once more. */
 export class Conversation {
   #opening = 0;
+  /** What is shown, by author and run, or by the message where its run is not kept any more. */
+  #nodes = new Map();
+  #lastPage = null;
 
   constructor({ runs, onAskAgain }) {
     this.runs = runs;
@@ -36,7 +39,7 @@ export class Conversation {
 
   /** Whether a run has its place in what is shown. */
   shows(record) {
-    return this.views.has(record.runId);
+    return this.#nodes.has(keyOf({ author: "assistant", run_id: record.runId }));
   }
 
   /** A number that changes whenever another conversation is opened. */
@@ -44,24 +47,32 @@ export class Conversation {
     return this.#opening;
   }
 
-  /** Show a thread; null shows an empty, new conversation. Throws Problem when it cannot be read. */
-  async open(threadId) {
+  /**
+   * Show a thread, fetched when `ready` has come true; null shows an empty, new conversation.
+   * Throws Problem when it cannot be read.
+   */
+  async open(threadId, ready = null) {
     const visit = ++this.#opening;
     this.threadId = threadId;
-    this.#show([], new Map());
+    this.views = new Map();
+    this.#nodes = new Map();
+    this.#lastPage = null;
+    this.messages.replaceChildren();
     this.messages.setAttribute("aria-busy", String(threadId !== null));
     byId("welcome").hidden = threadId !== null;
     if (threadId === null) return;
     try {
-      const messages = await getAll(`threads/${threadId}/messages`);
-      const views = new Map();
-      const nodes = await this.#nodesOf(messages, views);
-      if (visit !== this.#opening) return;
-      this.#show(nodes, views);
-      this.#toTheEnd();
+      await ready;
+      if (await this.#load(visit)) this.#toTheEnd();
     } finally {
       if (visit === this.#opening) this.messages.setAttribute("aria-busy", "false");
     }
+  }
+
+  /** Add what the thread has got since it was fetched: questions of other windows, answers missed. Throws Problem. */
+  async refresh() {
+    if (this.threadId === null || this.isOpening) return;
+    if (await this.#load(this.#opening)) this.#follow();
   }
 
   /** Make the new conversation that is shown the one that the server calls `threadId`. */
@@ -69,7 +80,7 @@ export class Conversation {
     this.threadId = threadId;
   }
 
-  /** Append what the user asks; returns the node, to be removed when it is refused. */
+  /** Append what the user asks; returns the node, for `showRun` or `takeBack`. */
   showQuestion(text) {
     byId("welcome").hidden = true;
     const node = question(text);
@@ -78,10 +89,21 @@ export class Conversation {
     return node;
   }
 
-  /** Append a run's live view, once. */
-  showRun(record, text) {
-    if (this.views.has(record.runId)) return;
-    this.messages.append(this.#view(record, text, this.views).node);
+  /** Remove a question that was refused. */
+  takeBack(node) {
+    node.remove();
+    if (this.threadId === null) byId("welcome").hidden = this.messages.childElementCount > 0;
+  }
+
+  /** Show a run's live view below its question, once. */
+  showRun(record, text, node) {
+    if (this.shows(record)) {
+      // It was found among the thread's messages before it was known to be this one.
+      node.remove();
+      return;
+    }
+    this.#nodes.set(keyOf({ author: "user", run_id: record.runId }), node);
+    node.after(this.#view(record, text).node);
     this.#follow();
   }
 
@@ -93,45 +115,66 @@ export class Conversation {
     else this.#toTheEnd();
   }
 
-  #view(record, text, views) {
+  #view(record, text) {
     const view = new RunView(record, { onAskAgain: () => this.onAskAgain(text) });
-    views.set(record.runId, view);
+    this.views.set(record.runId, view);
+    this.#nodes.set(keyOf({ author: "assistant", run_id: record.runId }), view.node);
     return view;
   }
 
-  #show(nodes, views) {
-    this.views = views;
-    this.messages.replaceChildren(...nodes);
-  }
-
-  async #nodesOf(messages, views) {
-    const answered = new Set(messages.filter(({ author }) => author === "assistant").map(({ run_id }) => run_id));
-    const nodes = [];
-    for (const message of messages) {
-      if (message.author === "assistant") {
-        nodes.push(pastAnswer(await this.#withRendering(message)));
-      } else {
-        nodes.push(question(message.text));
-        if (message.run_id && !answered.has(message.run_id)) nodes.push(await this.#unansweredRun(message, views));
-      }
+  /** Fetch the messages from the last page known on, and place those that are new; returns whether it is still wanted. */
+  async #load(visit) {
+    const { results, last } = await getAll(this.#lastPage ?? `threads/${this.threadId}/messages`);
+    const answered = new Set(results.filter(({ author }) => author === "assistant").map(({ run_id }) => run_id));
+    const messages = [];
+    for (const message of results) {
+      if (message.run_id) await this.#readEvents(message, answered);
+      messages.push(this.#nodes.has(keyOf(message)) ? message : await this.#completed(message));
     }
-    return nodes;
+    if (visit !== this.#opening) return false;
+    this.#lastPage = last;
+    let previous = null;
+    for (const message of messages) previous = this.#placed(message, previous, answered);
+    return true;
   }
 
-  /** The answer's HTML and cards; an older server tells them only in the run's last event. */
-  async #withRendering(message) {
-    const threadId = this.threadId;
-    if (message.html !== undefined && message.html !== null) return { ...message, thread_id: threadId };
+  /** Return the last node of a message, made and placed after `previous` unless it is there already. */
+  #placed(message, previous, answered) {
+    const key = keyOf(message);
+    if (!this.#nodes.has(key)) {
+      const node = message.author === "assistant" ? pastAnswer(message) : question(message.text);
+      this.#nodes.set(key, node);
+      if (previous) previous.after(node);
+      else this.messages.prepend(node);
+    }
+    const node = this.#nodes.get(key);
+    if (message.author === "assistant" || !message.run_id) return node;
+    // Its answer may be there while the messages do not have it yet.
+    const answer = this.#nodes.get(keyOf({ ...message, author: "assistant" }));
+    if (answer || answered.has(message.run_id)) return answer ?? node;
+    const view = this.#view(this.runs.ensure(message.run_id, this.threadId), message.text);
+    node.after(view.node);
+    return view.node;
+  }
+
+  /** With an answer's HTML and cards; an older server tells them only in the run's last event. */
+  async #completed(message) {
+    const whole = { ...message, thread_id: this.threadId };
+    if (message.author !== "assistant" || (message.html !== undefined && message.html !== null)) return whole;
     const { events } = await get(`runs/${message.run_id}/events`);
-    const last = events.find(({ type }) => type === "agent_completed");
-    return { ...message, thread_id: threadId, html: last.data.final_response_html, recommendations: last.data.recommendations };
+    const { data } = events.find(({ type }) => type === "agent_completed");
+    return { ...whole, html: data.final_response_html, recommendations: data.recommendations };
   }
 
-  async #unansweredRun(message, views) {
-    const record = this.runs.ensure(message.run_id, this.threadId);
-    const { events } = await get(`runs/${message.run_id}/events?after=${record.lastSeq}`);
-    for (const event of events) record.accept(event, { isLive: false });
-    return this.#view(record, message.text, views).node;
+  /** Read the events of a run that is to be shown without an answer, or whose answer has come without its events. */
+  async #readEvents({ author, run_id: runId }, answered) {
+    const isNew = author === "user" && !answered.has(runId) && !this.#nodes.has(keyOf({ author, run_id: runId }));
+    const isLate = author === "assistant" && this.runs.get(runId)?.isOpen;
+    if (!isNew && !isLate) return;
+    const record = this.runs.ensure(runId, this.threadId);
+    if (!record.isOpen) return;
+    const { events } = await get(`runs/${runId}/events?after=${record.lastSeq}`);
+    for (const event of events) record.accept(event, { isLive: Boolean(isLate) });
   }
 
   get #isNearTheEnd() {
@@ -154,6 +197,8 @@ export class Conversation {
     this.transcript.scrollTop = this.transcript.scrollHeight;
   }
 }
+
+const keyOf = ({ author, run_id: runId, id }) => (runId ? `${author} ${runId}` : id);
 
 function question(text) {
   return element("article", { class: "message user", "aria-label": "You asked" }, element("p", { text }));

@@ -1,31 +1,39 @@
-/** Puts the page together: addresses, the socket's frames, sending and stopping. */
+/** Puts the page together: addresses, what the connection brings, sending and stopping. */
 
 import { get } from "./api.js";
 import { Attachments } from "./attachments.js";
 import { Composer } from "./composer.js";
+import { Connection } from "./connection.js";
+import { showConnection } from "./connection_notice.js";
 import { Conversation } from "./conversation.js";
+import { ConnectionLost } from "./delivery_errors.js";
+import { keepDraft, takeDraft } from "./draft.js";
 import { byId } from "./elements.js";
-import { humanName } from "./format.js";
 import { DatasetList, ThreadList } from "./lists.js";
-import { announce, bannerAbout, hideBanner, rewordBanner, showBanner } from "./notices.js";
-import { isBelowSoftLimit, isFree, noteQuota, quotaChanges, refreshQuotas, refusalText, warningText } from "./quotas.js";
+import { showBanner } from "./notices.js";
+import { sayProgress } from "./progress.js";
+import { keepNotesTrue, refreshQuotasSoon, refusalOf, showRefusal, showWarning } from "./quota_notes.js";
+import { noteQuota, refreshQuotas, refusalText } from "./quotas.js";
 import { RunStore, TERMINAL_TYPES } from "./run_record.js";
 import { setUpSidebar } from "./sidebar.js";
-import { ChatSocket, ConnectionLost } from "./socket.js";
 
 const page = document.body.dataset;
 const runs = new RunStore();
 const attachments = new Attachments({ maxUploadBytes: Number(page.maxUploadBytes) });
-const socket = new ChatSocket({
+const connection = new Connection({
   url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/chat/`,
-  cursors: () => runs.cursors(),
+  userId: page.userId,
+  runs,
 });
 const conversation = new Conversation({ runs, onAskAgain: (text) => send(text, attachments.datasetIds) });
 const composer = new Composer({ attachments, maxTextLength: Number(page.maxTextLength), onSend: send, onStop: stop });
 const threads = new ThreadList({ isBusy: (threadId) => runs.openRuns().some((record) => record.threadId === threadId) });
 const datasets = new DatasetList({ attachments });
 const asked = new Set();
-const REFRESH_AFTER_MS = 200;
+/** Whether the conversation may have got something that is not shown yet. */
+let isBehind = false;
+let isCatchingUp = false;
+let wasOffline = false;
 
 /** Random and unguessable, also where `crypto.randomUUID` is kept from pages without TLS. */
 function newKey() {
@@ -35,46 +43,33 @@ function newKey() {
 async function send(text, datasetIds) {
   const { visit, threadId } = conversation;
   const question = conversation.showQuestion(text);
-  const fields = { thread_id: threadId, text, dataset_ids: datasetIds, idempotency_key: newKey() };
   composer.showProblem("");
   composer.setSending(true);
   try {
-    const ack = await deliver(fields);
-    const record = runs.ensure(ack.run_id, ack.thread_id);
-    socket.noteWatched(ack.thread_id);
+    const started = await connection.send({ thread_id: threadId, text, dataset_ids: datasetIds, idempotency_key: newKey() });
+    const record = runs.ensure(started.run_id, started.thread_id);
     if (conversation.visit === visit) {
-      if (threadId === null) showAddress(ack.thread_id);
-      conversation.adopt(ack.thread_id);
-      conversation.showRun(record, text);
+      if (threadId === null) showAddress(started.thread_id);
+      conversation.adopt(started.thread_id);
+      conversation.showRun(record, text, question);
     }
+    connection.follow();
     await threads.refresh();
   } catch (error) {
-    question.remove();
-    if (conversation.visit === visit) byId("welcome").hidden = conversation.threadId !== null;
-    composer.fill(text);
+    conversation.takeBack(question);
+    composer.giveBack(text);
     composer.showProblem(refusalText(error), { about: refusalOf(error) });
   } finally {
     composer.setSending(false);
     showState();
   }
-}
-
-/** Send once: after a break the same key makes the server answer with the same run. */
-async function deliver(fields) {
-  for (;;) {
-    await socket.untilOnline();
-    try {
-      return await socket.request("send_message", fields);
-    } catch (error) {
-      if (!(error instanceof ConnectionLost)) throw error;
-    }
-  }
+  if (isBehind) await catchUp();
 }
 
 async function stop() {
   for (const record of conversation.openRuns) {
     try {
-      await socket.request("cancel_run", { run_id: record.runId });
+      await connection.cancel(record.runId);
     } catch (error) {
       if (record.isOpen) composer.showProblem(error.message);
     }
@@ -96,28 +91,59 @@ function showState() {
 async function openAddress() {
   const threadId = /^#\/threads\/([0-9a-f-]{36})$/.exec(location.hash)?.[1] ?? null;
   const left = conversation.threadId;
-  if (left && left !== threadId && !conversation.openRuns.length) socket.unwatch(left).catch(tell);
+  if (left && left !== threadId && !conversation.openRuns.length) connection.unwatch(left).catch(tell);
   composer.showProblem("");
   attachments.clear();
   threads.select(threadId);
-  // Watched before it is read, so that no event falls between.
-  if (threadId) socket.watch(threadId).catch(tell);
   try {
-    const opening = conversation.open(threadId);
+    // Watched before it is read, so that no event falls between.
+    const opening = conversation.open(threadId, threadId ? connection.watch(threadId) : null);
     showState();
     // A touch keyboard would cover what there is to read.
     if (matchMedia("(pointer: fine)").matches) byId("question").focus();
     await opening;
+    connection.follow();
   } catch (error) {
-    showBanner(error.code === "not_found" ? "This conversation does not exist any more." : error.message);
-    if (error.code === "not_found") location.hash = "#/";
+    noteUnreadable(error);
   }
   showState();
-  await showMissingRuns();
+  if (isBehind || isMissing()) await catchUp();
+}
+
+function noteUnreadable(error) {
+  if (error.code === "not_found") {
+    showBanner("This conversation does not exist any more.");
+    location.hash = "#/";
+  } else if (error.isUnreachable) isBehind = true;
+  else showBanner(error.message);
 }
 
 function tell(error) {
-  if (!(error instanceof ConnectionLost)) showBanner(error.message);
+  // A connection that is lost is told of as such.
+  if (!(error instanceof ConnectionLost || error.isUnreachable)) showBanner(error.message);
+}
+
+/** Whether a run of this conversation is known that was begun in another window: its question is to be fetched. */
+const isMissing = () =>
+  runs.openRuns().some((record) => record.threadId === conversation.threadId && !conversation.shows(record));
+
+/** Show what the conversation has got meanwhile: questions of other windows, answers that came while this one was away. */
+async function catchUp() {
+  isBehind = true;
+  if (composer.isSending || conversation.isOpening || isCatchingUp) return;
+  isCatchingUp = true;
+  try {
+    while (isBehind) {
+      isBehind = false;
+      await conversation.refresh();
+    }
+    connection.follow();
+  } catch (error) {
+    noteUnreadable(error);
+  } finally {
+    isCatchingUp = false;
+  }
+  showState();
 }
 
 async function takeEvent(frame) {
@@ -125,18 +151,10 @@ async function takeEvent(frame) {
   const outcome = record.accept(frame, { isLive: true });
   if (outcome === "gap" && !asked.has(record.runId)) {
     asked.add(record.runId);
-    await socket.request("resume", { cursors: { [record.runId]: record.lastSeq } }).catch(tell);
+    await connection.fill(record.runId, record.lastSeq).catch(tell);
     asked.delete(record.runId);
   }
-  await showMissingRuns();
-}
-
-/** A question asked in another window: its text comes with the thread's messages. */
-async function showMissingRuns() {
-  const isMissing = (record) => record.threadId === conversation.threadId && !conversation.shows(record);
-  if (composer.isSending || conversation.isOpening || !runs.openRuns().some(isMissing)) return;
-  await conversation.open(conversation.threadId).catch(tell);
-  showState();
+  if (isMissing()) await catchUp();
 }
 
 function takeProgress({ record, event }) {
@@ -149,17 +167,6 @@ function takeProgress({ record, event }) {
     refreshQuotas().catch(tell);
     threads.refresh().then(showState);
   }
-}
-
-function sayProgress({ type, agent_name: agent, data }) {
-  const words = {
-    agent_thinking: () => `${humanName(agent)}: ${data.text}`,
-    tool_executing: () => `${humanName(agent)} runs ${humanName(data.tool_name).toLowerCase()}.`,
-    agent_completed: () => "The answer is ready.",
-    run_failed: () => `The run failed. ${data.message}`,
-    run_cancelled: () => "Stopped.",
-  }[type];
-  if (words) announce(words());
 }
 
 function takeFrame(frame) {
@@ -175,14 +182,13 @@ function takeFrame(frame) {
       noteQuota(frame);
       break;
     case "quota_warning":
-      noteQuota(frame);
-      showBanner(warningText(frame), { about: `warning ${frame.resource}` });
+      showWarning(frame);
       break;
     case "session_expiring":
       showBanner("Your session ends soon.", { link: { href: page.loginUrl, text: "Sign in again" } });
       break;
     case "error":
-      showBanner(refusalText({ message: frame.message, resetsAt: frame.resets_at }), { about: refusalOf(frame) });
+      showRefusal(frame);
       break;
     default:
       // Frames of a later protocol that this page need not know.
@@ -190,61 +196,41 @@ function takeFrame(frame) {
   }
 }
 
-const refusalOf = ({ resource }) => (resource ? `refusal ${resource}` : "");
-
-/** Take away or change what the page said of a quota and what its new figures make untrue. */
-function correctNotes(row) {
-  if (bannerAbout() === `warning ${row.resource}`) {
-    if (isBelowSoftLimit(row)) hideBanner();
-    else rewordBanner(warningText(row));
-  }
-  if (!isFree(row)) return;
-  if (bannerAbout() === refusalOf(row)) hideBanner();
-  composer.clearProblem(refusalOf(row));
+/** A run was deleted, here or in another window. */
+function forgetRun(runId) {
+  const record = runs.get(runId);
+  if (!record) return;
+  runs.forget(runId);
+  if (record.threadId === conversation.threadId) openAddress();
 }
 
-let refreshTimer = null;
-
-/** Fetch the quotas, once for what comes in a quick row. */
-function refreshQuotasSoon() {
-  clearTimeout(refreshTimer);
-  refreshTimer = setTimeout(() => refreshQuotas().catch(tell), REFRESH_AFTER_MS);
-}
-
-const CONNECTION_WORDS = {
-  connecting: "Connecting…",
-  online: "Connected",
-  offline: "Offline",
-  busy: "Too many windows",
-  signed_out: "Signed out",
-  refused: "Not allowed",
-};
-
-function showConnection(state) {
+function followConnection() {
+  const { state, reason } = connection;
+  showConnection(state, { reason, loginUrl: page.loginUrl });
+  if (state === "offline") wasOffline = true;
+  if (state !== "online" && state !== "fallback") return;
   // This window counts from now on, and what was told meanwhile was not heard.
-  if (state === "online") refreshQuotasSoon();
-  byId("connection").dataset.state = state;
-  byId("connection-text").textContent = CONNECTION_WORDS[state];
-  if (state === "online" || state === "connecting") {
-    if (bannerAbout() === "connection") hideBanner();
-    return;
-  }
-  const about = "connection";
-  const signIn = { link: { href: page.loginUrl, text: "Sign in" }, isClosable: false, about };
-  if (state === "signed_out") showBanner(`You are no longer signed in. ${socket.closeReason}`, signIn);
-  else if (state === "refused") {
-    const why = socket.closeReason || "This account may not open a connection.";
-    showBanner(why, { link: { href: location.pathname, text: "Reload" }, isClosable: false, about });
-  }
-  else if (state === "busy") showBanner("Too many windows are connected. Close one; this one tries again by itself.", { isClosable: false, about });
-  else showBanner("The connection is lost. Connecting again; nothing is lost.", { isClosable: false, about });
+  refreshQuotasSoon(tell);
+  if (!wasOffline) return;
+  wasOffline = false;
+  threads.refresh().then(showState);
+  datasets.refresh();
+}
+
+function restoreDraft() {
+  const draft = takeDraft(page.userId);
+  if (!draft) return;
+  if (!location.hash) history.replaceState(null, "", draft.hash || "#/");
+  composer.fill(draft.text);
 }
 
 async function start() {
   setUpSidebar();
-  socket.addEventListener("state", ({ detail }) => showConnection(detail));
-  socket.addEventListener("frame", ({ detail }) => takeFrame(detail));
-  quotaChanges.addEventListener("changed", ({ detail }) => correctNotes(detail));
+  connection.addEventListener("state", followConnection);
+  connection.addEventListener("frame", ({ detail }) => takeFrame(detail));
+  connection.addEventListener("look", catchUp);
+  connection.addEventListener("gone", ({ detail }) => forgetRun(detail));
+  keepNotesTrue(composer);
   runs.addEventListener("live", ({ detail }) => takeProgress(detail));
   attachments.addEventListener("uploaded", () => {
     datasets.refresh();
@@ -261,7 +247,11 @@ async function start() {
     button.addEventListener("click", () => composer.fill(button.dataset.question));
   }
   addEventListener("hashchange", openAddress);
-  socket.connect();
+  addEventListener("pagehide", () => {
+    if (connection.state === "signed_out") keepDraft(page.userId, composer.text);
+  });
+  restoreDraft();
+  connection.start();
   await Promise.all([openAddress(), threads.refresh(), datasets.refresh(), refreshQuotas().catch(tell), showAccount().catch(tell)]);
   showState();
 }

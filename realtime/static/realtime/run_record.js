@@ -1,6 +1,18 @@
 /** What is known of one run, built from its numbered events; the same from the socket and from history. */
 
 export const TERMINAL_TYPES = new Set(["agent_completed", "run_failed", "run_cancelled"]);
+/** Every kind that this page knows. */
+export const EVENT_TYPES = [
+  "run_queued",
+  "agent_started",
+  "agent_thinking",
+  "tool_executing",
+  "tool_completed",
+  "agent_handoff",
+  "handoff_completed",
+  "run_resumed",
+  ...TERMINAL_TYPES,
+];
 
 /** How far the reader's clock is ahead of the server's (ms), at most: the least delay seen of a live event. */
 let clockLead = Infinity;
@@ -62,6 +74,7 @@ export class RunRecord extends EventTarget {
 
   /** Take a piece of the answer; offsets count characters (code points), and a lower one starts over from there. */
   acceptDelta({ offset, text }) {
+    if (!this.isOpen) return false;
     const known = Array.from(this.text);
     if (offset > known.length) return false;
     this.text = known.slice(0, offset).join("") + text;
@@ -88,6 +101,7 @@ export class RunRecord extends EventTarget {
           callId: data.call_id,
           name: data.tool_name,
           params: data.params ?? {},
+          isCut: Boolean(data.is_cut),
           state: "running",
           startedAt: at,
         });
@@ -144,6 +158,7 @@ export class RunRecord extends EventTarget {
     tool.durationMs = data.duration_ms ?? at - tool.startedAt;
     tool.result = data.result;
     tool.error = data.error;
+    tool.isCut ||= Boolean(data.is_cut);
   }
 
   #end(status, at, durationMs) {
@@ -174,6 +189,11 @@ export class RunStore extends EventTarget {
       if (isLive) queueMicrotask(() => this.dispatchEvent(new CustomEvent("live", { detail: { record, event } })));
     });
     return record;
+  }
+
+  /** Know nothing of a run any more. */
+  forget(runId) {
+    this.#records.delete(runId);
   }
 
   openRuns() {

@@ -1,14 +1,20 @@
 /** The work panel: what the agents of one run think, which tools run and for how long. */
 
+import { get } from "./api.js";
 import { element, icon } from "./elements.js";
 import { countOf, formatDuration, formatOrdinal, humanName } from "./format.js";
 import { keepTicking, stopTicking } from "./ticker.js";
 
 const SHOWN_CHARACTERS = 6000;
 
-function asText(value) {
-  const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
-  return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}\n… (${text.length} characters)` : text;
+const asText = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
+
+const isLong = (value) => asText(value).length > SHOWN_CHARACTERS;
+
+function block(value, isWhole) {
+  const text = asText(value);
+  const shown = isWhole || !isLong(value) ? text : `${text.slice(0, SHOWN_CHARACTERS)}\n… (${text.length} characters)`;
+  return element("pre", { text: shown, tabindex: "0" });
 }
 
 /** The place in line is known only as of the question; it is not told when others leave the line. */
@@ -28,7 +34,8 @@ function showDuration(node, item) {
 
 /** One call of a tool: its state, its name, its time; parameters and result on demand. */
 class ToolView {
-  constructor(tool) {
+  constructor(tool, runId) {
+    this.runId = runId;
     this.mark = element("span", { class: "mark", "aria-hidden": "true" });
     this.state = element("span", { class: "visually-hidden" });
     this.time = element("span", { class: "time" });
@@ -59,21 +66,47 @@ class ToolView {
     this.mark.replaceChildren(...({ done: [icon("check")], failed: [icon("alert")] }[tool.state] ?? []));
     this.state.textContent = { running: "running", done: "done", failed: "failed", stopped: "stopped" }[tool.state];
     showDuration(this.time, tool);
+    this.#show(tool, false);
+  }
+
+  #show(tool, isWhole) {
+    const outcome = { failed: ["and failed", tool.error ?? ""], done: ["and returned", tool.result ?? null] }[tool.state];
     this.detail.replaceChildren(
       element("p", { text: `${tool.name} was given` }),
-      element("pre", { text: asText(tool.params), tabindex: "0" }),
+      block(tool.params, isWhole),
+      ...(outcome ? [element("p", { text: outcome[0] }), block(outcome[1], isWhole)] : []),
     );
-    if (tool.state === "failed") {
-      this.detail.append(element("p", { text: "and failed" }), element("pre", { text: asText(tool.error ?? ""), tabindex: "0" }));
-    } else if (tool.state === "done") {
-      this.detail.append(element("p", { text: "and returned" }), element("pre", { text: asText(tool.result ?? null), tabindex: "0" }));
-    }
+    const isShort = !tool.isCut && !isLong(tool.params) && !(outcome && isLong(outcome[1]));
+    if (!isWhole && !isShort) this.detail.append(this.#showEverything(tool));
+  }
+
+  /** What is longer than an event may be is fetched. */
+  #showEverything(tool) {
+    const button = element("button", { type: "button", class: "link-button", text: "Show everything" });
+    const note = element("p", { role: "status" });
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      const { state } = tool;
+      try {
+        const call = tool.isCut ? await get(`runs/${this.runId}/calls/${encodeURIComponent(tool.callId)}`) : tool;
+        // What was fetched while it ran has no outcome; by now it may be shown.
+        if (tool.state !== state) return;
+        const hadFocus = this.detail.contains(document.activeElement) || document.activeElement === document.body;
+        this.#show({ ...tool, params: call.params, result: call.result, error: call.error }, true);
+        if (hadFocus) this.detail.querySelector("pre").focus();
+      } catch (error) {
+        note.textContent = error.message;
+        button.disabled = false;
+      }
+    });
+    return element("div", {}, button, note);
   }
 }
 
 /** One agent's turn. */
 class StepView {
-  constructor(step, previous) {
+  constructor(step, previous, runId) {
+    this.runId = runId;
     this.time = element("span", { class: "time" });
     this.thoughts = element("div", { class: "thoughts" });
     this.tools = element("ul", { class: "tools", "aria-label": `Tools used by ${step.agent}` });
@@ -103,7 +136,7 @@ class StepView {
     step.tools.forEach((tool, position) => {
       let view = this.toolViews[position];
       if (!view) {
-        view = this.toolViews[position] = new ToolView(tool);
+        view = this.toolViews[position] = new ToolView(tool, this.runId);
         this.tools.append(view.node);
       }
       view.update(tool);
@@ -138,7 +171,7 @@ export class WorkPanel {
     record.steps.forEach((step, position) => {
       let view = this.stepViews[position];
       if (!view) {
-        view = this.stepViews[position] = new StepView(step, record.steps[position - 1]);
+        view = this.stepViews[position] = new StepView(step, record.steps[position - 1], record.runId);
         this.list.append(view.node);
       }
       view.update(step);

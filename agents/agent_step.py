@@ -15,13 +15,13 @@ from pydantic_ai.exceptions import AgentRunError, ModelHTTPError, UserError
 from pydantic_ai.usage import UsageLimits
 
 from agents.delta_stream import DeltaStream
+from agents.disclosure import disclose_thought
 from agents.event_log import EventLog
 from agents.registry import ContextAgent
 from agents.state import DeepAgentState
 from contexts.exceptions import RunFailedError, UnavailableError
 
 MAX_MODEL_REQUESTS = 12
-MAX_THOUGHT_LENGTH = 500
 
 
 class AgentStep:
@@ -54,8 +54,8 @@ class AgentStep:
 
     async def think(self, text: str) -> None:
         """Tell the user what the agent is about to do."""
-        self._log.check(text)  # all of it, for a cut may leave half of an identifier
-        data = {"step": self._step, "text": text[:MAX_THOUGHT_LENGTH]}
+        self._log.check(text)  # all of it, for what is cut may leave half of an identifier
+        data = {"step": self._step, "text": disclose_thought(text)}
         self._step += 1
         await self._log.append("agent_thinking", agent_name=self._member.specification.name, data=data)
 

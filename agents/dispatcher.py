@@ -1,20 +1,21 @@
 """The one way from an agent to a tool: permission, validation, quota, time-out, ownership, audit, events."""
 
 import asyncio
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Self
-from uuid import uuid4
 
 from pydantic import ValidationError
 from pydantic_ai import FunctionToolset, ModelRetry
 from pydantic_ai import Tool as ModelTool
 from pydantic_ai.tools import RunContext
 
+from agents.call_report import CallOutcome, CallReport
 from agents.cpu_budget import CpuBudget
+from agents.disclosure import Disclosure, disclose
 from agents.event_log import EventLog, FencedError
 from agents.interruption import finish_all
 from agents.state import Evidence
@@ -22,7 +23,6 @@ from agents.tools import TOOLS, Tool, ToolEnvironment
 from agents.tools.definition import Parameters
 from agents.tools.sessions import AnalysisSessions
 from agents.tools.work import ToolWork
-from contexts.audit import append_audit
 from contexts.context import UserExecutionContext
 from contexts.exceptions import (
     ContextClosedError,
@@ -36,7 +36,6 @@ from contexts.exceptions import (
 from contexts.metering import QuotaMeter
 
 _TOKEN = object()
-_BREACHES = {ContextIsolationError.code, QuarantinedError.code}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +44,9 @@ class _Call:
 
     tool_name: str
     params: dict[str, Any]
-    call_id: str
-    agent_name: str
     context: UserExecutionContext
     work: ToolWork
     budget: CpuBudget
-    started_at: float = field(default_factory=time.perf_counter)
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """Return the call as its first event tells it."""
-        return {"call_id": self.call_id, "tool_name": self.tool_name, "params": self.params}
 
 
 class UnifiedToolDispatcher:
@@ -115,62 +106,43 @@ class UnifiedToolDispatcher:
         """
         self._check_owner(context)
         work = ToolWork()
-        budget = CpuBudget(self._meter, work)
-        call = _Call(tool_name, params, call_id or uuid4().hex, agent_name, context, work, budget)
-        outcome: dict[str, Any] | None = None
+        call = _Call(tool_name, params, context, work, CpuBudget(self._meter, work))
+        report = CallReport(
+            self._log, context, tool_name=tool_name, params=params, agent_name=agent_name, call_id=call_id
+        )
+        outcome: CallOutcome | None = None
         try:
-            await self._log.append("tool_executing", agent_name=agent_name, data=call.data)
-            result = await self._run(call)
+            self._check_params(call)
+            await report.begin()
+            result, disclosed = await self._run(call)
             self._log.check(result)
-            outcome = {"ok": True, "result": result}
+            outcome = CallOutcome(disclosed)
         except FencedError:
             raise  # the run is another attempt's, and nothing more is written
         except NetraError as error:
-            outcome = {"ok": False, "error": {"code": error.code, "message": error.message}}
+            outcome = CallOutcome.failed(error.code, error.message)
             raise
         except asyncio.CancelledError:
-            outcome = {"ok": False, "error": {"code": "cancelled", "message": "The call was interrupted."}}
+            outcome = CallOutcome.failed("cancelled", "The call was interrupted.")
             raise
         except Exception:
-            outcome = {"ok": False, "error": {"code": "internal", "message": "The tool failed."}}
+            outcome = CallOutcome.failed("internal", "The tool failed.")
             raise
         finally:
-            reports = () if outcome is None else (self._report(call, outcome),)
-            await finish_all(*reports, budget.count())
+            reports = () if outcome is None else (report.end(outcome),)
+            await finish_all(*reports, call.budget.count())
         self.evidence.append(
             Evidence(agent_name=agent_name, tool_name=tool_name, params=params, result=result)
         )
         return result
 
-    async def _report(self, call: "_Call", outcome: dict[str, Any]) -> None:
-        """Tell the user and the audit how a call ended, both at once."""
-        duration_ms = round((time.perf_counter() - call.started_at) * 1000)
-        code = None if outcome["ok"] else outcome["error"]["code"]
-        await finish_all(
-            self._log.append(
-                "tool_completed",
-                agent_name=call.agent_name,
-                data={
-                    "call_id": call.call_id,
-                    "tool_name": call.tool_name,
-                    **outcome,
-                    "duration_ms": duration_ms,
-                },
-            ),
-            append_audit(
-                call.context,
-                "tool_called",
-                tool=call.tool_name if call.tool_name in TOOLS else "unknown",
-                agent=call.agent_name,
-                # what was stopped on its way to the user must not get into the audit instead
-                params={} if code in _BREACHES else call.params,
-                ok=outcome["ok"],
-                duration_ms=duration_ms,
-                error_code=code,
-            ),
-        )
+    def _check_params(self, call: _Call) -> None:
+        """Check all of the parameters, for what is cut off or redacted is not seen later."""
+        # What nests too deep no tool takes, and what is told of it is checked as every event is.
+        with suppress(RecursionError):
+            self._log.check(call.params)
 
-    async def _run(self, call: _Call) -> dict[str, Any]:
+    async def _run(self, call: _Call) -> tuple[dict[str, Any], Disclosure]:
         tool, parameters = _find_tool(call)
         if tool.needs_cpu:
             await call.budget.begin()
@@ -182,14 +154,14 @@ class UnifiedToolDispatcher:
                 f"{tool.name} took longer than {tool.timeout_seconds:.0f} s and was stopped."
             ) from None
 
-    def _work(self, call: _Call, tool: Tool, parameters: Parameters) -> dict[str, Any]:
-        """Call the tool in this thread."""
+    def _work(self, call: _Call, tool: Tool, parameters: Parameters) -> tuple[dict[str, Any], Disclosure]:
+        """Call the tool in this thread; return its result as it is, and as it may be told."""
         environment = ToolEnvironment(
             context=call.context, sessions=self._sessions, work=call.work, now=datetime.now(UTC)
         )
         result = tool.function(environment, parameters).model_dump(mode="json")
         self._allow_what_the_data_hold(result, call.work)
-        return result
+        return result, disclose(result)
 
     def _allow_what_the_data_hold(self, result: dict[str, Any], work: ToolWork) -> None:
         """Let the run speak of ids that stand in the user's own data, so that nobody stops it by one."""

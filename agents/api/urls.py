@@ -1,7 +1,8 @@
-"""The addresses of threads, runs, events, datasets and charts."""
+"""The addresses of threads, runs, events, tool calls, datasets and charts."""
 
 from django.urls import path
 
+from agents.api.calls import CallView
 from agents.api.charts import ChartView
 from agents.api.datasets import DatasetsView, DatasetView
 from agents.api.events import RunEventsView
@@ -16,6 +17,7 @@ urlpatterns = [
     path("runs/<uuid:run_id>", RunView.as_view()),
     path("runs/<uuid:run_id>/cancel", CancelView.as_view()),
     path("runs/<uuid:run_id>/events", RunEventsView.as_view()),
+    path("runs/<uuid:run_id>/calls/<str:call_id>", CallView.as_view()),
     path("runs/<uuid:run_id>/audit", RunAuditView.as_view()),
     path("datasets", DatasetsView.as_view()),
     path("datasets/<uuid:dataset_id>", DatasetView.as_view()),

@@ -89,7 +89,9 @@ class ToolExecutingData(Frame):
     tool_name: str
     """The tool."""
     params: dict[str, Any]
-    """What it is called with."""
+    """What it is called with; secrets are `[redacted]`, long values cut."""
+    is_cut: Literal[True] | None = None
+    """Whether `params` are cut; left out when not. All: `GET runs/{run_id}/calls/{call_id}`."""
 
 
 class ToolExecuting(RunEventFrame):
@@ -119,11 +121,13 @@ class ToolCompletedData(Frame):
     ok: bool
     """Whether it gave a result."""
     result: Any = None
-    """The result, or a summary of it, when `ok`."""
+    """The result, when `ok`; secrets are `[redacted]`, long values cut and say how much is missing."""
     error: ToolProblem | None = None
     """Why there is none, when not `ok`."""
     duration_ms: Annotated[float, Field(ge=0)]
     """How long it took, in milliseconds."""
+    is_cut: Literal[True] | None = None
+    """Whether `result` or `error` is cut; left out when not. All: `GET runs/{run_id}/calls/{call_id}`."""
 
 
 class ToolCompleted(RunEventFrame):

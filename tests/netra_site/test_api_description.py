@@ -21,6 +21,7 @@ PROMISED = {
     "runs/{run_id}": "get",
     "runs/{run_id}/cancel": "post",
     "runs/{run_id}/events": "get",
+    "runs/{run_id}/calls/{call_id}": "get",
     "runs/{run_id}/audit": "get",
     "datasets": "get post",
     "datasets/{dataset_id}": "get delete",

@@ -11,14 +11,15 @@ pytestmark = pytest.mark.unit
 MEMORY = 256 << 20
 
 
-@pytest.fixture
-def stored(tmp_path: Path) -> Path:
-    log = tmp_path / "log.csv"
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stored")
+    log = folder / "log.csv"
     log.write_text(
         "time,model,input_tokens,output_tokens\n2026-05-01T10:00:00Z,gpt-4o,10,1\n2026-05-02,,20,2\n"
     )
-    import_file(log, tmp_path / "log.parquet", filename="log.csv")
-    return tmp_path / "log.parquet"
+    import_file(log, folder / "log.parquet", filename="log.csv")
+    return folder / "log.parquet"
 
 
 def make_source(path: Path, name: str = "My log", dataset_id: str = "0123456789abcdef") -> DatasetSource:
@@ -27,8 +28,9 @@ def make_source(path: Path, name: str = "My log", dataset_id: str = "0123456789a
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def session(stored):
+    """Yield one session for all tests: what a query may not change, it changes for none after it."""
     with AnalysisSession([make_source(stored)], memory_limit_bytes=MEMORY) as session:
         yield session
 
@@ -191,11 +193,14 @@ def test_sessions_do_not_see_each_other(stored):
         second.query("SELECT * FROM first")
 
 
-def test_answers_are_cut_before_they_fill_the_memory(session: AnalysisSession) -> None:
-    wide = session.query("SELECT range(2000000) AS numbers, repeat('x', 5000) AS text FROM my_log LIMIT 1")
+def test_answers_are_cut_before_they_fill_the_memory(stored: Path) -> None:
+    with AnalysisSession([make_source(stored)], memory_limit_bytes=MEMORY) as session:
+        wide = session.query(
+            "SELECT range(2000000) AS numbers, repeat('x', 5000) AS text FROM my_log LIMIT 1"
+        )
+        long = session.query("SELECT repeat('x', 1900) AS a, repeat('y', 1900) AS b FROM range(200)")
+        deep = session.query(f"SELECT {'[' * 200}1{']' * 200} AS deep")
     assert [len(value) for value in wide.rows[0]] == [TEXT_LIMIT + 1, TEXT_LIMIT + 1]
-    long = session.query("SELECT repeat('x', 1900) AS a, repeat('y', 1900) AS b FROM range(200)")
     assert long.truncated
     assert sum(len(value) for row in long.rows for value in row) <= TEXT_TOTAL_LIMIT
-    deep = session.query(f"SELECT {'[' * 200}1{']' * 200} AS deep")
     assert isinstance(deep.rows[0][0], str)

@@ -166,6 +166,7 @@ class EventWriter:
                     if not pending.committed.done():
                         pending.committed.cancel()
                 raise
+            del group  # which would keep its contexts until the next events come
 
     async def _write_group(self, group: Sequence[_Pending]) -> None:
         try:

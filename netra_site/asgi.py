@@ -2,7 +2,7 @@
 
 import os
 
-from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "netra_site.settings")
@@ -11,11 +11,11 @@ http_application = get_asgi_application()
 # These need the apps loaded.
 from netra_site.body_limit import BodyLimit  # noqa: E402
 from netra_site.upload_admission import UploadAdmission  # noqa: E402
-from realtime.routing import websocket_urlpatterns, with_sign_in  # noqa: E402
+from realtime.routing import websocket_application  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
         "http": BodyLimit(UploadAdmission(http_application)),
-        "websocket": with_sign_in(URLRouter(websocket_urlpatterns)),
+        "websocket": websocket_application,
     }
 )

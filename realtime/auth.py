@@ -21,7 +21,6 @@ from realtime.unavailable import DATABASE_ERRORS, report_unavailable
 __all__ = [
     "Credentials",
     "SignIn",
-    "SignInMiddleware",
     "SocketSignIn",
     "read_credentials",
     "sign_in_all",
@@ -60,21 +59,6 @@ class SocketSignIn:
     error: NetraError | None = None
     forbidden: bool = False
     subprotocol: str | None = None
-
-
-class SignInMiddleware:
-    """Signs a socket in before the consumer sees it: `scope["sign_in"]` is a `SocketSignIn`."""
-
-    def __init__(self, application: Application) -> None:
-        """Pass signed-in scopes on to `application`."""
-        self._application = application
-
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        """Sign in, and hand on whatever came of it."""
-        sign_in = await sign_in_socket(scope)
-        # Servers log the address of each socket; a ticket, or a token put there by mistake, is a secret.
-        scope["query_string"] = b""
-        await self._application(dict(scope, sign_in=sign_in), receive, send)
 
 
 async def sign_in_socket(scope: Scope) -> SocketSignIn:

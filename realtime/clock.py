@@ -71,21 +71,28 @@ class SocketClock:
 
     def tick(self, *, now: datetime) -> None:
         """Do what is due at `now`."""
-        for connection in list(self._connections):
-            if connection.ended.done():
-                continue
-            remaining = connection.expires_at - now
-            if remaining <= timedelta():
-                connection.end(CloseCode.NOT_SIGNED_IN, "The sign-in has expired.")
-            elif remaining <= EXPIRY_NOTICE and connection.noticed_expiry != connection.expires_at:
-                connection.noticed_expiry = connection.expires_at
-                frame = SessionExpiring(user_id=connection.user_id, expires_at=connection.expires_at)
-                connection.deliver([Envelope.of_account(frame)])
-            if now - connection.renewed_at >= RENEW_CONTEXT_AFTER:
-                connection.renewed_at = now
-                renewal = connection.loop.create_task(_renew_context(connection, now), name="renew-context")
-                self._renewals.add(renewal)
-                renewal.add_done_callback(self._renewals.discard)
+        for connection in [each for each in self._connections if each.due_at <= now]:
+            if not connection.ended.done():
+                self._attend(connection, now)
+
+    def _attend(self, connection: Connection, now: datetime) -> None:
+        expires_at = connection.expires_at
+        if expires_at <= now:
+            connection.end(CloseCode.NOT_SIGNED_IN, "The sign-in has expired.")
+            return
+        if expires_at - now <= EXPIRY_NOTICE and connection.noticed_expiry != expires_at:
+            connection.noticed_expiry = expires_at
+            connection.deliver([Envelope.of_account(_notice(connection))])
+        if now - connection.renewed_at >= RENEW_CONTEXT_AFTER:
+            connection.renewed_at = now
+            renewal = connection.loop.create_task(_renew_context(connection, now), name="renew-context")
+            self._renewals.add(renewal)
+            renewal.add_done_callback(self._renewals.discard)
+        was_noticed = connection.noticed_expiry == expires_at
+        connection.due_at = min(
+            expires_at if was_noticed else expires_at - EXPIRY_NOTICE,
+            connection.renewed_at + RENEW_CONTEXT_AFTER,
+        )
 
     async def catch_up(self) -> None:
         """Read the log of runs that have been silent, in case what was published of them was lost."""
@@ -97,7 +104,7 @@ class SocketClock:
         silent = [
             (connection, run_id)
             for connection in self._connections
-            if not connection.is_reading
+            if connection.feed.is_following and not connection.is_reading
             for run_id in connection.feed.silent_runs(since=since)
         ]
         if not silent:
@@ -110,6 +117,10 @@ class SocketClock:
                 connection.read_log(run_id)
             else:
                 connection.feed.note_heard(run_id, now=time.monotonic())
+
+
+def _notice(connection: Connection) -> SessionExpiring:
+    return SessionExpiring(user_id=connection.user_id, expires_at=connection.expires_at)
 
 
 async def _renew_context(connection: Connection, now: datetime) -> None:

@@ -37,7 +37,7 @@ class Connection:
 
     __slots__ = (
         *("__weakref__", "_held", "_holds", "_repairs", "_replay_lock", "context", "ended", "feed", "loop"),
-        *("noticed_expiry", "outbox", "renewed_at", "sign_in"),
+        *("due_at", "noticed_expiry", "outbox", "renewed_at", "sign_in"),
     )
 
     def __init__(self, context: UserExecutionContext, *, sign_in: SignIn, send: SendText) -> None:
@@ -48,6 +48,8 @@ class Connection:
         self.outbox = Outbox(send)
         self.loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[tuple[CloseCode, str]] = self.loop.create_future()
+        self.due_at = context.created_at
+        """When the clock has something to do for it next (UTC)."""
         self.noticed_expiry: datetime | None = None
         """The end of the sign-in that the client was told of."""
         self.renewed_at = context.created_at
@@ -92,6 +94,7 @@ class Connection:
     def extend(self, sign_in: SignIn) -> None:
         """Note that the same user has signed in anew, and stays for longer."""
         self.sign_in = sign_in
+        self.due_at = self.context.created_at
 
     async def finish(self) -> None:
         """Send what is queued, as far as the client takes it at once, and stop."""

@@ -3,10 +3,9 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID
 
-from channels.consumer import AsyncConsumer
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
@@ -27,6 +26,9 @@ from realtime.unavailable import DATABASE_ERRORS, report_unavailable
 
 logger = logging.getLogger(__name__)
 
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
 MAX_UNKNOWN_TYPES = 10
 FRAMES_PER_S = 50.0
 FRAMES_AT_ONCE = 200.0
@@ -41,24 +43,30 @@ class ProtocolError(Exception):
     """The client does not speak the protocol; the message is the reason to close with."""
 
 
-class ChatConsumer(AsyncConsumer):
+class ChatConsumer:
     """One socket: it has no channel of its own, the user's manager hands it what is sent.
 
     While it is idle, one task waits for the client and none for anything else.
     """
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve the socket until either side closes it, and leave nothing behind."""
+    __slots__ = ("_closing", "_main", "_receive", "_send", "_sign_in")
+
+    def __init__(self, sign_in: SocketSignIn, receive: Receive, send: Send) -> None:
+        """Serve whoever `sign_in` says; `receive` and `send` are ASGI's."""
+        self._sign_in = sign_in
         self._receive, self._send = receive, send
         self._closing: asyncio.Task[None] | None = None
         self._main: asyncio.Task[Any] | None = None
-        await receive()  # websocket.connect
-        sign_in: SocketSignIn = scope["sign_in"]
+
+    async def serve(self) -> None:
+        """Serve the socket until either side closes it, and leave nothing behind."""
+        await self._receive()  # websocket.connect
+        sign_in = self._sign_in
         if sign_in.forbidden:
             # A close before the accept is answered with HTTP 403.
-            await send({"type": "websocket.close"})
+            await self._send({"type": "websocket.close"})
             return
-        await send({"type": "websocket.accept", "subprotocol": sign_in.subprotocol})
+        await self._send({"type": "websocket.accept", "subprotocol": sign_in.subprotocol})
         if sign_in.signed_in is None:
             assert sign_in.error is not None
             await self._close(close_code_of(sign_in.error), sign_in.error.message)
@@ -90,7 +98,7 @@ class ChatConsumer(AsyncConsumer):
     async def _listen(self, socket: OpenSocket) -> None:
         """Carry out the client's frames, one after the other, until either side ends the socket."""
         connection = socket.connection
-        reader = _FrameReader(FrameHandler(connection), connection.user_id)
+        reader = _FrameReader(FrameHandler(connection))
         connection.ended.add_done_callback(lambda _: self._begin_close(socket))
         try:
             while not connection.ended.done():
@@ -111,14 +119,13 @@ class ChatConsumer(AsyncConsumer):
         """Return what comes from the client; none when the socket was closed from this side meanwhile."""
         self._main = asyncio.current_task()
         try:
-            message: dict[str, Any] = await self._receive()
+            return await self._receive()
         except asyncio.CancelledError:
             if self._closing is None or self._main is None or self._main.uncancel():
                 raise
             return None
         finally:
             self._main = None
-        return message
 
     def _begin_close(self, socket: OpenSocket) -> None:
         if self._closing is None and not socket.is_left:
@@ -146,9 +153,10 @@ class ChatConsumer(AsyncConsumer):
 class _FrameReader:
     """Makes frames of what one client sends, no more of them than are allowed."""
 
-    def __init__(self, handler: FrameHandler, user_id: UUID) -> None:
+    __slots__ = ("_allowed", "_counted_at", "_handler", "_refused", "_unknown_types")
+
+    def __init__(self, handler: FrameHandler) -> None:
         self._handler = handler
-        self._user_id = user_id
         self._unknown_types = 0
         self._refused = 0
         self._allowed = FRAMES_AT_ONCE

@@ -45,6 +45,11 @@ class RunFeed:
         """Watch a thread; of runs not begun by `begin` all events are expected."""
         self._watched.add(thread_id)
 
+    @property
+    def is_following(self) -> bool:
+        """Tell whether there is any run whose events are being counted."""
+        return bool(self._progress)
+
     def knows(self, run_id: UUID) -> bool:
         """Tell whether a run's events are being counted."""
         return run_id in self._progress

@@ -9,7 +9,7 @@ from contexts.exceptions import NetraError
 from contexts.identifiers import new_id
 from contexts.manager import get_context_manager
 from contexts.sign_ins import SignIn
-from contexts.sockets import OpenedSocket, WantedSocket, open_sockets
+from contexts.sockets import OpenedSocket, WantedSocket, give_up_sockets, open_sockets
 from realtime.clock import get_socket_clock
 from realtime.connection import Connection
 from realtime.managers import get_websocket_manager
@@ -23,7 +23,9 @@ HEARTBEAT_S = 30
 AT_ONCE = 64
 """Sockets that are opened by one call of the database."""
 
-_open_in_batches: Batcher[WantedSocket, OpenedSocket | NetraError] = Batcher(open_sockets, size=AT_ONCE)
+_open_in_batches: Batcher[WantedSocket, OpenedSocket | NetraError] = Batcher(
+    open_sockets, size=AT_ONCE, take_back=give_up_sockets
+)
 
 
 class OpenSocket:

@@ -2,21 +2,22 @@
 
 from typing import Any
 
-from django.urls import path, re_path
-
-from realtime.auth import SignInMiddleware
+from realtime.auth import sign_in_socket
 from realtime.consumers import ChatConsumer
 
-with_sign_in = SignInMiddleware
+CHAT_PATH = "/ws/chat/"
 
 
-async def refuse_unknown(scope: Any, receive: Any, send: Any) -> None:
-    """Refuse the handshake (HTTP 403): there is no socket at this address."""
-    await receive()
-    await send({"type": "websocket.close"})
+async def websocket_application(scope: Any, receive: Any, send: Any) -> None:
+    """Serve one socket; at any other address the handshake is refused (HTTP 403).
 
-
-websocket_urlpatterns = [
-    path("ws/chat/", ChatConsumer.as_asgi()),
-    re_path("", refuse_unknown),  # type: ignore[arg-type]  # an ASGI application, not a view
-]
+    One coroutine and no copy of the scope: they last as long as the socket.
+    """
+    if scope["path"] != CHAT_PATH:
+        await receive()
+        await send({"type": "websocket.close"})
+        return
+    sign_in = await sign_in_socket(scope)
+    # Servers log the address of each socket; a ticket, or a token put there by mistake, is a secret.
+    scope["query_string"] = b""
+    await ChatConsumer(sign_in, receive, send).serve()

@@ -5,12 +5,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgiref.testing import ApplicationCommunicator
-from channels.routing import URLRouter
 
 from realtime.protocol import SERVER_FRAMES
-from realtime.routing import websocket_urlpatterns, with_sign_in
+from realtime.routing import websocket_application
 
-APPLICATION = with_sign_in(URLRouter(websocket_urlpatterns))
 PATIENCE_S = 10
 
 
@@ -19,7 +17,9 @@ class Socket:
 
     def __init__(self, **scope: Any) -> None:
         defaults = {"path": "/ws/chat/", "query_string": b"", "headers": [], "subprotocols": []}
-        self.communicator = ApplicationCommunicator(APPLICATION, {"type": "websocket", **defaults, **scope})
+        self.communicator = ApplicationCommunicator(
+            websocket_application, {"type": "websocket", **defaults, **scope}
+        )
         self.accepted = False
         self.subprotocol: str | None = None
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable
+from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
 from django.conf import settings
@@ -17,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 3.0
 """A part that does not answer within this time counts as missing."""
+_channels: WeakKeyDictionary[asyncio.AbstractEventLoop, str] = WeakKeyDictionary()
 
 
 @never_cache
@@ -66,10 +68,13 @@ async def check_layer() -> None:
     layer = get_channel_layer()
     if layer is None:
         raise PartMissingError("no channel layer is configured")
-    channel = await layer.new_channel("readyz")
+    loop = asyncio.get_running_loop()
+    # Kept from probe to probe, for the Redis layer forgets a channel only when a wait for it is cancelled.
+    channel = _channels.pop(loop, None) or await layer.new_channel()
     await layer.send(channel, {"type": "readyz"})
     if (await layer.receive(channel)).get("type") != "readyz":
         raise PartMissingError("the channel layer delivers something else")
+    _channels[loop] = channel
 
 
 def check_worker() -> None:

@@ -10,7 +10,7 @@ from contexts.exceptions import NetraError
 from contexts.leases import get_lease_keeper
 from contexts.quota_statements import Reservation
 from contexts.quotas import release_quota
-from contexts.sockets import take_place
+from contexts.sockets import release_place, take_place
 from realtime.connection import Connection
 from realtime.protocol import CloseCode, close_code_of
 from realtime.unavailable import DATABASE_ERRORS, report_unavailable
@@ -41,10 +41,7 @@ class SocketPlace:
         if self._retaking is not None:
             await self._retaking
         get_lease_keeper().drop(self.lease_id)
-        try:
-            await call_in_thread(release_quota, self._reservation)
-        except (NetraError, *DATABASE_ERRORS):
-            logger.exception("The place %s of a socket expires by itself", self.lease_id)
+        await release_place(self._reservation)
 
     def _keep(self) -> None:
         get_lease_keeper().hold(self.lease_id, on_lost=self._note_loss)

@@ -9,13 +9,18 @@ from typing import Any
 
 import hypothesis
 import pytest
+from django.db import connection
 from django.db.backends.signals import connection_created
+from django.test.testcases import TransactionTestCase
+from pytest_django.plugin import DjangoDbBlocker
+from servestatic.middleware import ServeStaticMiddleware
 
 from contexts.incidents import flush_incidents_sync
 from netra_site.embedded import start_redis
 from netra_site.embedded.lifetime import let_go
 from tests import scoping
-from tests.servers import ServerProcess, database_url, serve
+from tests.servers import ServerProcess, database_url, keep_as_template, serve
+from tests.shortcuts import add_known_files, empty_tables
 
 LAYERS = {"unit", "integration", "e2e", "browser", "real_llm"}
 DATABASE_FIXTURES = {"server", "db", "transactional_db", "django_db_setup", "live_server"}
@@ -35,6 +40,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 connection_created.connect(scoping.watch)
+TransactionTestCase._fixture_teardown = empty_tables  # type: ignore[method-assign]
+ServeStaticMiddleware.add_files_from_finders = add_known_files
 
 # No example fails for a busy machine, and every run tries the same ones.
 hypothesis.settings.register_profile(
@@ -48,6 +55,17 @@ def no_incident_is_left() -> Iterator[None]:
     """Wait for incidents that are still being recorded, so that none is written into the next test."""
     yield
     flush_incidents_sync()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """Have the tests' database, and keep a copy of it as migrated for servers' own databases."""
+    with django_db_blocker.unblock():
+        name = connection.settings_dict["NAME"]
+        connection.close()
+        connection.close_pool()
+    if name.startswith("test_"):  # otherwise no test of this run asked for it, and it was not made
+        keep_as_template(name)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from django.conf import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 60
+TEMPLATE = "netra_migrated"
 
 
 @dataclass
@@ -53,21 +54,40 @@ class ServerProcess:
 
 
 def database_url(name: str) -> str:
-    """Return the URL of a database on the tests' own PostgreSQL, created anew and empty."""
+    """Return the URL of a database on the tests' own PostgreSQL, created anew.
+
+    It is as one that was just migrated where `keep_as_template` has kept one, else empty.
+    """
+    with _maintenance() as connection:
+        is_kept = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone()
+    _create(name, template=TEMPLATE if is_kept else "template1")
     parameters = settings.DATABASES["default"]
-    with psycopg.connect(
+    secret = f":{parameters['PASSWORD']}" if parameters["PASSWORD"] else ""
+    port = f"&port={parameters['PORT']}" if parameters["PORT"] else ""
+    return f"postgresql://{parameters['USER']}{secret}@/{name}?host={parameters['HOST']}{port}"
+
+
+def keep_as_template(name: str) -> None:
+    """Copy a database that nobody is connected to; each `database_url` is a copy of it from now on."""
+    _create(TEMPLATE, template=name)
+
+
+def _create(name: str, *, template: str) -> None:
+    with _maintenance() as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+
+
+def _maintenance() -> psycopg.Connection:
+    parameters = settings.DATABASES["default"]
+    return psycopg.connect(
         host=parameters["HOST"],
         port=parameters["PORT"] or 5432,
         user=parameters["USER"],
         dbname="postgres",
         password=parameters["PASSWORD"] or None,
         autocommit=True,
-    ) as connection:
-        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        connection.execute(f'CREATE DATABASE "{name}"')
-    secret = f":{parameters['PASSWORD']}" if parameters["PASSWORD"] else ""
-    port = f"&port={parameters['PORT']}" if parameters["PORT"] else ""
-    return f"postgresql://{parameters['USER']}{secret}@/{name}?host={parameters['HOST']}{port}"
+    )
 
 
 @contextmanager
@@ -78,7 +98,7 @@ def serve(
     environment = os.environ | {
         "DATABASE_URL": database,
         "NETRA_DATA_DIR": str(folder),
-        "DJANGO_SETTINGS_MODULE": "netra_site.settings",
+        "DJANGO_SETTINGS_MODULE": "tests.server_settings",
         "PYTHONUNBUFFERED": "1",
         **variables,
     }

@@ -21,15 +21,16 @@ from realtime.envelopes import Envelope
 RUNS = 2
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("commit"), st.integers(0, RUNS - 1), st.integers(1, 90)),
+        st.tuples(st.just("commit"), st.integers(0, RUNS - 1), st.integers(1, 3) | st.integers(1, 90)),
         # how far back from the end of the log, and how many: again, late, or with some left out
-        st.tuples(st.just("publish"), st.integers(0, RUNS - 1), st.lists(st.integers(0, 30), max_size=8)),
+        st.tuples(st.just("publish"), st.integers(0, RUNS - 1), st.lists(st.integers(0, 4) | st.integers(0, 30), max_size=8)),
         st.tuples(st.just("hold"), st.just(0), st.just(0)),
         st.tuples(st.just("release"), st.just(0), st.just(0)),
         st.tuples(st.just("look"), st.integers(0, RUNS - 1), st.just(0)),
         st.tuples(st.just("pause"), st.just(0), st.integers(0, 3)),
         st.tuples(st.just("stall"), st.just(0), st.just(0)),
     ),
+    min_size=5,
     max_size=40,
 )
 
@@ -119,7 +120,7 @@ async def live(world: World, steps: list[tuple[str, int, Any]]) -> None:
 
 
 @pytest.mark.mission_critical("P2")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(steps=STEPS)
 def test_each_event_is_sent_once_and_in_order(steps: list[tuple[str, int, Any]]) -> None:
     async def run() -> None:

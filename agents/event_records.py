@@ -1,6 +1,8 @@
 """Event rows: written by a service inside a transaction of its own, and counted."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db.models import Max
@@ -13,6 +15,20 @@ _LAST = """
 SELECT run.id, coalesce((SELECT max(seq) FROM agents_runevent WHERE run_id = run.id), 0)
 FROM agents_run AS run WHERE run.id = ANY (%s)
 """
+
+_BEGUN = """
+SELECT run.id, run.thread_id, run.created_at
+FROM unnest(%s::uuid[], %s::timestamptz[]) AS watched (thread_id, since)
+JOIN agents_run AS run ON run.thread_id = watched.thread_id AND run.created_at >= watched.since
+"""
+
+
+class BegunRun(NamedTuple):
+    """A run, and when it was asked for."""
+
+    run_id: UUID
+    thread_id: UUID
+    created_at: datetime
 
 
 def store_event(event: Event) -> None:
@@ -51,3 +67,14 @@ async def last_numbers(run_ids: Collection[UUID]) -> dict[UUID, int]:
     async with async_scope("event_log") as connection:
         cursor = await connection.execute(_LAST, [list(run_ids)])
         return dict(await cursor.fetchall())
+
+
+async def runs_begun(threads: Mapping[UUID, datetime]) -> list[BegunRun]:
+    """Return the runs of threads, whosesoever, asked for since the moment given for each thread (UTC).
+
+    Raises:
+        UnavailableError, psycopg.Error: as `last_numbers` does.
+    """
+    async with async_scope("event_log") as connection:
+        cursor = await connection.execute(_BEGUN, [list(threads), list(threads.values())])
+        return [BegunRun(*row) for row in await cursor.fetchall()]

@@ -1,15 +1,27 @@
-"""Run the benchmarks named on the command line, or all."""
+"""Run the benchmarks named on the command line, or all; `live` takes options of its own."""
 
 import sys
 
-from benchmarks import contexts, first_answer, quotas
+from benchmarks import contexts, first_answer, quotas, soak
+from benchmarks.live import main as live
 
-BENCHMARKS = {"contexts": contexts.run, "first_answer": first_answer.run, "quotas": quotas.run}
+BENCHMARKS = {
+    "contexts": contexts.run,
+    "first_answer": first_answer.run,
+    "live": live.run,
+    "quotas": quotas.run,
+    "soak": soak.run,
+}
+ONLY_BY_NAME = {"soak"}
+"""They prove rather than compare, and take long."""
 
 
 def main() -> None:
     """Run them one after the other."""
-    names = sys.argv[1:] or list(BENCHMARKS)
+    if sys.argv[1:2] == ["live"]:
+        live.run(sys.argv[2:])
+        return
+    names = sys.argv[1:] or [name for name in BENCHMARKS if name not in ONLY_BY_NAME]
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         sys.exit(f"There is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}.")

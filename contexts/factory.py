@@ -10,7 +10,6 @@ from uuid import UUID
 
 from contexts.audit import record_system_audit
 from contexts.context import UserExecutionContext, current_context
-from contexts.database import call_from_anywhere
 from contexts.exceptions import NetraError
 from contexts.manager import UserContextManager, get_context_manager
 from contexts.quotas import quotas_of
@@ -106,7 +105,7 @@ class UserContextFactory:
         except BaseException:
             self.manager.cleanup_context_sync(context.context_id)
             raise
-        self.manager.on_close(context, partial(call_from_anywhere, close_record, context))
+        self.manager.on_close(context, partial(close_record, context))
         return context
 
 

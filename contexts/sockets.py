@@ -1,26 +1,34 @@
 """Contexts and places of sockets, for many at once: everybody's browser connects again after a restart."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from django.db import connection
+from django.db import DatabaseError, connection
 from pydantic_core import to_json
 
+from contexts.batching import NO_DATABASE, Batcher, is_contended
 from contexts.context import UserExecutionContext
-from contexts.database import call_from_anywhere
-from contexts.exceptions import NetraError
+from contexts.exceptions import ContextClosedError, LimitError, NetraError
 from contexts.factory import UserContextFactory
 from contexts.identifiers import new_id
-from contexts.manager import TIME_TO_LIVE
-from contexts.quota_statements import Reservation
-from contexts.quotas import RESERVATION_TTL, reserve_quota
-from contexts.records import close_record, this_process
+from contexts.manager import TIME_TO_LIVE, get_context_manager
+from contexts.quota_statements import Reservation, granted
+from contexts.quotas import RESERVATION_TTL, expire_quotas, reserve_quota
+from contexts.records import close_record, close_records, this_process
 from contexts.resources import Resource
 from contexts.selectors import Standing, standings_of
 
-_OPEN = "SELECT netra_open_sockets(%s::jsonb, %s, %s, %s, %s, %s)"
+logger = logging.getLogger(__name__)
+
+RELEASED_AT_ONCE = 256
+"""Places that are given back by one call of the database."""
+_OPEN = (
+    'SELECT refused_context, refused_by, resource, window_start, "limit", soft_percent, used, reserved '
+    "FROM netra_open_sockets(%s::jsonb, %s, %s, %s, %s, %s)"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,18 +58,30 @@ def open_sockets(wanted: Sequence[WantedSocket]) -> list[OpenedSocket | NetraErr
     """
     factory = UserContextFactory()
     standings = standings_of({each.user_id for each in wanted})
-    outcomes = [_make(factory, each, standings[each.user_id]) for each in wanted]
-    made = [outcome for outcome in outcomes if isinstance(outcome, OpenedSocket)]
+    made: list[OpenedSocket | NetraError] = []
     try:
-        refused = _take_places(made)
+        for each in wanted:
+            made.append(_make(factory, each, standings[each.user_id]))
+        refusals = _take_all_places([each for each in made if isinstance(each, OpenedSocket)])
     except BaseException:
-        for each in made:
-            factory.manager.cleanup_context_sync(each.context.context_id)
+        _forget(each for each in made if isinstance(each, OpenedSocket))
         raise
-    return [
-        _settle(factory, each, outcome, refused) if isinstance(outcome, OpenedSocket) else outcome
-        for each, outcome in zip(wanted, outcomes, strict=True)
-    ]
+    return [_settle(each, refusals) if isinstance(each, OpenedSocket) else each for each in made]
+
+
+def give_up_sockets(outcomes: Sequence[OpenedSocket | NetraError]) -> None:
+    """Give back the places and contexts of opened sockets that nobody uses; synchronous.
+
+    If the database does not answer, they expire by themselves.
+    """
+    opened = [each for each in outcomes if isinstance(each, OpenedSocket)]
+    try:
+        release_places([each.lease for each in opened])
+        close_records([each.context for each in opened])
+    except NO_DATABASE:
+        ids = ", ".join(str(each.lease.id) for each in opened)
+        logger.exception("The places of %d sockets expire by themselves: %s", len(opened), ids)
+    _forget(opened)
 
 
 def take_place(context: UserExecutionContext) -> Reservation:
@@ -74,6 +94,22 @@ def take_place(context: UserExecutionContext) -> Reservation:
         UnavailableError: when the database does not answer.
     """
     return reserve_quota(context, {Resource.WEBSOCKET_CONNECTIONS: 1}, purpose="socket")
+
+
+def release_places(leases: Iterable[Reservation]) -> int:
+    """Give back many places, all of them or none; return how many had not ended before; synchronous."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT netra_release_quotas(%s)", [[lease.id for lease in leases]])
+        released: int = cursor.fetchone()[0]
+    return released
+
+
+async def release_place(lease: Reservation) -> None:
+    """Give back a place, together with those that others give back now.
+
+    If the database does not answer, it is free again once its lease has expired.
+    """
+    await _release_in_batches(lease)
 
 
 def _make(
@@ -89,10 +125,25 @@ def _make(
     return OpenedSocket(context=context, lease=lease)
 
 
-def _take_places(sockets: Sequence[OpenedSocket]) -> frozenset[UUID]:
-    """Take places and record contexts; return the contexts for which there was no place."""
+def _take_all_places(sockets: Sequence[OpenedSocket]) -> Mapping[UUID, LimitError]:
+    """Take places and record contexts; return why there was no place, by context."""
+    refusals = _take_places(sockets)
+    if not refusals:
+        return refusals
+    refused = [each for each in sockets if each.context.context_id in refusals]
+    try:
+        # What dead processes had reserved may make room.
+        for tenant_id in sorted({each.context.tenant_id for each in refused}):
+            expire_quotas(tenant_id=tenant_id)
+        return _take_places(refused)
+    except (DatabaseError, *NO_DATABASE):
+        logger.exception("Whether there is room for %d refused sockets could not be seen", len(refused))
+        return refusals
+
+
+def _take_places(sockets: Sequence[OpenedSocket]) -> Mapping[UUID, LimitError]:
     if not sockets:
-        return frozenset()
+        return {}
     rows = [
         {
             "context_id": socket.context.context_id,
@@ -117,28 +168,44 @@ def _take_places(sockets: Sequence[OpenedSocket]) -> frozenset[UUID]:
                 f"{TIME_TO_LIVE.total_seconds()} s",
             ],
         )
-        return frozenset(cursor.fetchone()[0])
+        return {context_id: _refusal(refused) for context_id, *refused in cursor.fetchall()}
 
 
-def _settle(
-    factory: UserContextFactory, wanted: WantedSocket, opened: OpenedSocket, refused: frozenset[UUID]
-) -> OpenedSocket | NetraError:
-    context = opened.context
-    if context.context_id not in refused:
-        factory.manager.on_close(context, partial(call_from_anywhere, close_record, context))
-        return opened
-    factory.manager.cleanup_context_sync(context.context_id)
+def _refusal(row: Sequence[object]) -> LimitError:
     try:
-        return _open_alone(factory, wanted)
-    except NetraError as error:
+        granted([row])
+    except LimitError as error:
         return error
+    raise AssertionError("a refusal was expected")
 
 
-def _open_alone(factory: UserContextFactory, wanted: WantedSocket) -> OpenedSocket:
-    """Open one that was refused a place: what dead processes hold is looked at first."""
-    context = factory.for_socket(wanted.user_id, connection_id=wanted.connection_id)
+def _settle(opened: OpenedSocket, refusals: Mapping[UUID, LimitError]) -> OpenedSocket | NetraError:
+    context = opened.context
+    if context.context_id in refusals:
+        _forget([opened])
+        return refusals[context.context_id]
     try:
-        return OpenedSocket(context=context, lease=take_place(context))
-    except BaseException:
-        factory.manager.cleanup_context_sync(context.context_id)
-        raise
+        get_context_manager().on_close(context, partial(close_record, context))
+    except ContextClosedError as error:
+        give_up_sockets([opened])
+        return error
+    return opened
+
+
+def _forget(sockets: Iterable[OpenedSocket]) -> None:
+    for each in sockets:
+        get_context_manager().cleanup_context_sync(each.context.context_id)
+
+
+def _release_batch(leases: Sequence[Reservation]) -> list[None]:
+    try:
+        release_places(leases)
+    except NO_DATABASE as error:
+        if is_contended(error) and len(leases) > 1:
+            raise
+        ids = ", ".join(str(lease.id) for lease in leases)
+        logger.exception("The places of %d sockets expire by themselves: %s", len(leases), ids)
+    return [None] * len(leases)
+
+
+_release_in_batches: Batcher[Reservation, None] = Batcher(_release_batch, size=RELEASED_AT_ONCE)

@@ -6,9 +6,10 @@ import time
 from contextlib import suppress
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from agents.event_records import last_numbers
+from agents.event_records import last_numbers, runs_begun
 from contexts.context import UserExecutionContext
 from contexts.database import call_in_thread
 from contexts.exceptions import ContextClosedError, NetraError
@@ -18,7 +19,7 @@ from contexts.selectors import standing_of
 from realtime.connection import Connection
 from realtime.envelopes import Envelope
 from realtime.fanout import get_fanout
-from realtime.protocol import CloseCode, SessionExpiring, close_code_of
+from realtime.protocol import CloseCode, SessionExpiring
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ SILENCE_S = 5.0
 """A run under way that is silent for so many seconds is looked up in the log."""
 DOUBTFUL_SILENCE_S = 0.8
 """The same while the channel layer carries nothing."""
+CLOCKS_DIFFER = timedelta(seconds=5)
+"""Of the database and this process, at most."""
 
 
 class SocketClock:
@@ -40,6 +43,9 @@ class SocketClock:
         self._ticking: asyncio.Task[None] | None = None
         self._renewals: set[asyncio.Task[None]] = set()
         self._losses = 0
+        self._looked_at = float("-inf")
+        self._known_until = datetime.min.replace(tzinfo=UTC) + CLOCKS_DIFFER
+        """Runs asked for earlier are known, or were not watched."""
 
     def add(self, connection: Connection) -> None:
         """Look after a socket, and listen to what other processes send."""
@@ -95,12 +101,18 @@ class SocketClock:
         )
 
     async def catch_up(self) -> None:
-        """Read the log of runs that have been silent, in case what was published of them was lost."""
+        """Read from the log what may have been published without being heard here."""
         fanout = get_fanout()
         patience = SILENCE_S if fanout.is_whole else DOUBTFUL_SILENCE_S
         if fanout.losses != self._losses:
-            self._losses, patience = fanout.losses, 0.0
-        since = time.monotonic() - patience
+            patience = 0.0
+        now = time.monotonic()
+        if fanout.is_shared and now - self._looked_at >= patience:
+            await self._find_unheard_runs()
+        await self._look_up_silent_runs(since=now - patience)
+        self._losses = fanout.losses
+
+    async def _look_up_silent_runs(self, *, since: float) -> None:
         silent = [
             (connection, run_id)
             for connection in self._connections
@@ -118,6 +130,30 @@ class SocketClock:
             else:
                 connection.feed.note_heard(run_id, now=time.monotonic())
 
+    async def _find_unheard_runs(self) -> None:
+        """Find runs of watched threads of which not even the first event has come."""
+        watching: dict[UUID, list[Connection]] = {}
+        since: dict[UUID, datetime] = {}
+        for connection in self._connections:
+            for thread_id, watched_at in connection.feed.watched.items():
+                watching.setdefault(thread_id, []).append(connection)
+                since[thread_id] = min(watched_at, since.get(thread_id, watched_at))
+        looked_at, moment = time.monotonic(), datetime.now(UTC)
+        known = self._known_until - CLOCKS_DIFFER
+        if not since:
+            return
+        begun = await runs_begun({thread: max(at - CLOCKS_DIFFER, known) for thread, at in since.items()})
+        for run in begun:
+            for connection in watching[run.thread_id]:
+                feed = connection.feed
+                began = feed.watched.get(run.thread_id)
+                if began is None or feed.knows(run.run_id):
+                    continue
+                if run.created_at >= began - CLOCKS_DIFFER:
+                    feed.begin(run.run_id, thread_id=run.thread_id, after=0, now=looked_at)
+                    connection.read_log(run.run_id)
+        self._looked_at, self._known_until = looked_at, moment
+
 
 def _notice(connection: Connection) -> SessionExpiring:
     return SessionExpiring(user_id=connection.user_id, expires_at=connection.expires_at)
@@ -132,7 +168,7 @@ async def _renew_context(connection: Connection, now: datetime) -> None:
     except ContextClosedError:
         connection.end(CloseCode.SERVER_RESTART, "The connection's time is up; connect again.")
     except NetraError as error:
-        connection.end(close_code_of(error), error.message)
+        connection.refuse(error)
     except Exception:
         logger.exception("The context of a socket of user %s could not be renewed", connection.user_id)
         connection.end(CloseCode.SERVER_RESTART, "The connection's time is up; connect again.")

@@ -91,6 +91,14 @@ class Connection:
         """Return when the sign-in ends (UTC)."""
         return self.sign_in.expires_at
 
+    def refuse(self, error: NetraError) -> None:
+        """Have the socket closed because of what its user may not do any more; never waits."""
+        code = close_code_of(error)
+        if code == CloseCode.NOT_SIGNED_IN:
+            self.revoke(error.message)
+        else:
+            self.end(code, error.message)
+
     def extend(self, sign_in: SignIn) -> None:
         """Note that the same user has signed in anew, and stays for longer."""
         self.sign_in = sign_in
@@ -188,7 +196,7 @@ class Connection:
             self.feed.forget(run_id)
             self._held = [envelope for envelope in self._held if envelope.run_id != run_id]
         except NetraError as error:
-            self.end(close_code_of(error), error.message)
+            self.refuse(error)
         except Exception:
             logger.exception("The events of run %s after %d could not be read", run_id, after)
             self.end(CloseCode.TOO_SLOW, "Events could not be read; resume.")

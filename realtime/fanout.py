@@ -52,6 +52,11 @@ class Fanout:
         """Rises whenever the layer may have lost something for this process."""
 
     @property
+    def is_shared(self) -> bool:
+        """Tell whether other processes may send to the sockets here."""
+        return _shared_layer() is not None
+
+    @property
     def is_whole(self) -> bool:
         """Tell whether what other processes send arrives here now; alone in one process it always does."""
         if _shared_layer() is None:

@@ -1,6 +1,8 @@
 """Which of a user's run events one socket gets: each once, in order."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum, auto
 from uuid import UUID
 
@@ -34,16 +36,21 @@ class RunFeed:
 
     def __init__(self) -> None:
         """Watch nothing."""
-        self._watched: set[UUID] = set()
+        self._watched: dict[UUID, datetime] = {}
         self._progress: dict[UUID, _Progress] = {}
 
     def watches(self, thread_id: UUID | None) -> bool:
         """Tell whether the thread is watched."""
         return thread_id in self._watched
 
+    @property
+    def watched(self) -> Mapping[UUID, datetime]:
+        """Return the threads that are watched, and since when (UTC)."""
+        return self._watched
+
     def watch(self, thread_id: UUID) -> None:
         """Watch a thread; of runs not begun by `begin` all events are expected."""
-        self._watched.add(thread_id)
+        self._watched.setdefault(thread_id, datetime.now(UTC))
 
     @property
     def is_following(self) -> bool:
@@ -56,7 +63,7 @@ class RunFeed:
 
     def unwatch(self, thread_id: UUID) -> None:
         """Watch a thread no longer, and forget how far its runs were."""
-        self._watched.discard(thread_id)
+        self._watched.pop(thread_id, None)
         for run_id in [key for key, progress in self._progress.items() if progress.thread_id == thread_id]:
             del self._progress[run_id]
 
@@ -65,7 +72,7 @@ class RunFeed:
 
         `ended` says that `after` is the run's last event.
         """
-        self._watched.add(thread_id)
+        self.watch(thread_id)
         progress = self._progress.setdefault(run_id, _Progress(thread_id, after + 1, after, now))
         progress.last = max(progress.last, after)
         progress.ended = progress.ended or ended

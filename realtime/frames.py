@@ -25,7 +25,6 @@ from realtime.protocol import (
     SendMessage,
     Subscribe,
     Unsubscribe,
-    close_code_of,
 )
 from realtime.review import get_socket_review
 from realtime.unavailable import DATABASE_ERRORS, report_unavailable
@@ -53,7 +52,7 @@ class FrameHandler:
         except (NotAuthenticatedError, QuarantinedError) as error:
             await self.refuse(frame.id, error)
             if not isinstance(frame, RefreshToken):
-                self._connection.end(close_code_of(error), error.message)
+                self._connection.refuse(error)
         except NetraError as error:
             await self.refuse(frame.id, error)
         except DATABASE_ERRORS as error:

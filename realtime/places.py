@@ -12,7 +12,7 @@ from contexts.quota_statements import Reservation
 from contexts.quotas import release_quota
 from contexts.sockets import release_place, take_place
 from realtime.connection import Connection
-from realtime.protocol import CloseCode, close_code_of
+from realtime.protocol import CloseCode
 from realtime.unavailable import DATABASE_ERRORS, report_unavailable
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class SocketPlace:
                 _take_another, self.connection.context, self._reservation
             )
         except NetraError as error:
-            self.connection.end(close_code_of(error), error.message)
+            self.connection.refuse(error)
         except DATABASE_ERRORS as error:
             self.connection.end(CloseCode.SERVER_RESTART, report_unavailable(error).message)
         else:

@@ -22,7 +22,7 @@ from contexts.sign_ins import valid_sign_ins
 from realtime.connection import Connection
 from realtime.envelopes import Envelope
 from realtime.places import SocketPlace
-from realtime.protocol import CloseCode, close_code_of
+from realtime.protocol import CloseCode
 from realtime.quarantine import watch_for_quarantine
 from realtime.quota_frames import quota_frames
 
@@ -183,7 +183,7 @@ class SocketReview:
                 UserContextFactory().for_socket, old.user_id, connection_id=old.connection_id
             )
         except NetraError as error:
-            connection.end(close_code_of(error), error.message)
+            connection.refuse(error)
             return
         if new.tenant_id != old.tenant_id:
             connection.end(CloseCode.SERVER_RESTART, "Your organisation is another one now; connect again.")

@@ -41,7 +41,7 @@ class ServerProcess:
     def token(self, username: str, password: str = "netra-demo") -> str:
         """Return an access token of a demo account."""
         answer = httpx.post(
-            f"{self.url}/api/v1/auth/token", json={"username": username, "password": password}
+            f"{self.url}/api/v1/auth/token", json={"username": username, "password": password}, timeout=30
         )
         answer.raise_for_status()
         return str(answer.json()["access"])

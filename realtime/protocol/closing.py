@@ -20,7 +20,7 @@ class CloseCode(IntEnum):
 MEANINGS = {
     CloseCode.INTERNAL_ERROR: "Something went wrong on the server; connect again.",
     CloseCode.SERVER_RESTART: "The server restarts; connect again and resume.",
-    CloseCode.PROTOCOL_ERROR: "Protocol error: bad JSON, a binary frame, over 64 KiB, 10 unknown types, or far too many.",
+    CloseCode.PROTOCOL_ERROR: "Protocol error: bad JSON, binary, over 64 KiB, 10 unknown types, or too many.",
     CloseCode.NOT_SIGNED_IN: "Not, or no longer, signed in.",
     CloseCode.NOT_ALLOWED: "Not allowed, or quarantined.",
     CloseCode.TOO_SLOW: "Too slow; connect again and resume with the cursors.",

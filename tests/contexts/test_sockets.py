@@ -3,13 +3,12 @@
 import asyncio
 import random
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 from django.db.backends.utils import CursorWrapper
 
 from contexts.batching import Batcher
@@ -31,7 +30,8 @@ from contexts.sockets import (
     release_place,
     release_places,
 )
-from tests.contexts.quota_books import Member, at_once, imbalances, member_of
+from tests.contexts.quota_books import at_once, imbalances, member_of
+from tests.contexts.socket_batches import ids, opened, wanted
 from tests.factories import make_cast, make_tenant, make_user
 from tests.waiting import eventually
 
@@ -55,18 +55,6 @@ def users(transactional_db: None) -> list[User]:
     for tenant in (acme, globex):
         QuotaOverride.objects.create(tenant=tenant, resource=PLACES, limit=LIMIT, reason="a test")
     return [make_user(f"user{number}", (acme, globex)[number % 2]) for number in range(5)]
-
-
-def wanted(*users: User) -> list[WantedSocket]:
-    return [WantedSocket(user_id=user.id, connection_id=new_id()) for user in users]
-
-
-def opened(outcomes: list[OpenedSocket | NetraError]) -> list[OpenedSocket]:
-    return [outcome for outcome in outcomes if isinstance(outcome, OpenedSocket)]
-
-
-def ids(sockets: list[OpenedSocket]) -> list[str]:
-    return sorted(str(socket.context.context_id) for socket in sockets)
 
 
 def audited(action: str) -> list[str]:
@@ -210,70 +198,6 @@ def taken_sockets(taken: list[OpenedSocket | Reservation | str]) -> list[OpenedS
     sockets: list[OpenedSocket | NetraError] = [each for each in taken if isinstance(each, OpenedSocket)]
     random.shuffle(sockets)
     return sockets
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.01)
-
-
-def waiting_for_locks() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
-            "AND datname = current_database()"
-        )
-        return int(cursor.fetchone()[0])
-
-
-def test_a_counter_that_another_makes_meanwhile_is_locked_before_those_after_it(users: list[User]) -> None:
-    # As PostgreSQL orders them, and both of one tenant.
-    first, last = sorted((member_of(users[0]), member_of(users[2])), key=lambda member: member.user_id)
-    release_quota(reserve_quota(last, {PLACES: 1}))
-    made, may_commit, locked, may_end = [threading.Event() for _ in range(4)]
-
-    def make_counter() -> None:
-        with transaction.atomic():
-            reserve_quota(first, {PLACES: 1})
-            made.set()
-            assert may_commit.wait(30)
-
-    def hold_last() -> None:
-        with transaction.atomic():
-            QuotaUsage.objects.select_for_update(of=("self",)).get(user_id=last.user_id, resource=PLACES)
-            locked.set()
-            assert may_end.wait(30)
-
-    outcomes: list[OpenedSocket | NetraError] = []
-
-    def open_both() -> None:
-        assert made.wait(30)
-        assert locked.wait(30)
-        batch = [WantedSocket(user_id=member.user_id, connection_id=new_id()) for member in (last, first)]
-        outcomes.extend(open_sockets(batch))
-
-    def steer() -> None:
-        try:
-            wait_for(lambda: waiting_for_locks() == 1)  # the batch, for the counter that is being made
-            may_commit.set()
-            wait_for(lambda: is_locked(first))  # the batch has it, and waits for the last
-        finally:
-            may_commit.set()
-            may_end.set()
-
-    at_once(lambda step: step(), [make_counter, hold_last, open_both, steer], threads=4)
-    assert len(opened(outcomes)) == 2
-    assert imbalances() == {}
-    give_up_sockets(outcomes)
-
-
-def is_locked(member: Member) -> bool:
-    """Tell whether a member's counter is locked, by whoever is the only one to wait for another lock."""
-    free = QuotaUsage.objects.select_for_update(of=("self",), skip_locked=True)
-    with transaction.atomic():
-        return waiting_for_locks() == 1 and not free.filter(user_id=member.user_id).exists()
 
 
 async def test_coroutines_leave_in_batches_and_a_silent_database_is_logged_once(

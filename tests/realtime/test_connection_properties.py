@@ -23,7 +23,11 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("commit"), st.integers(0, RUNS - 1), st.integers(1, 3) | st.integers(1, 90)),
         # how far back from the end of the log, and how many: again, late, or with some left out
-        st.tuples(st.just("publish"), st.integers(0, RUNS - 1), st.lists(st.integers(0, 4) | st.integers(0, 30), max_size=8)),
+        st.tuples(
+            st.just("publish"),
+            st.integers(0, RUNS - 1),
+            st.lists(st.integers(0, 4) | st.integers(0, 30), max_size=8),
+        ),
         st.tuples(st.just("hold"), st.just(0), st.just(0)),
         st.tuples(st.just("release"), st.just(0), st.just(0)),
         st.tuples(st.just("look"), st.integers(0, RUNS - 1), st.just(0)),

@@ -3,14 +3,17 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from channels.layers import channel_layers, get_channel_layer
 from channels_redis.pubsub import RedisPubSubChannelLayer
+from django.utils import timezone
 
 from agents.events import Event
+from agents.models import Run
 from contexts.database import call_in_thread
 from realtime.envelopes import Envelope, pack_envelopes
 from realtime.fanout import GROUP, get_fanout
@@ -128,3 +131,24 @@ async def test_what_the_layer_did_not_carry_is_read_from_the_log(
     await get_fanout().flush()
     assert "1 frames of 1 users are left to replay" in caplog.text
     assert (await socket.receive())["seq"] == 3
+
+
+@pytest.mark.mission_critical("P2")
+async def test_a_run_of_which_nothing_was_heard_is_found(
+    cast: Cast, layer: FailingLayer, open_socket: OpenSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.clock.TICK_S", 0.05)
+    thread = await call_in_thread(make_thread, cast.alice)
+    await call_in_thread(lambda: make_run(thread, status="completed", finished_at=timezone.now()))
+    socket, outsider = await open_socket(cast.alice), await open_socket(cast.alice)
+    await until_whole()
+    await call_in_thread(Run.objects.update, created_at=timezone.now() - timedelta(minutes=1))
+    await socket.ask(type="subscribe", thread_id=str(thread.id))
+    run = await call_in_thread(make_run, thread)
+    for number in (1, 2):
+        await record(run, number)
+    get_fanout().losses += 1
+    frames = [await socket.receive() for _ in range(2)]
+    assert [(frame["run_id"], frame["seq"]) for frame in frames] == [(str(run.id), 1), (str(run.id), 2)]
+    assert await socket.hears_nothing()
+    assert await outsider.hears_nothing()

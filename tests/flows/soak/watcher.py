@@ -54,7 +54,7 @@ class Watcher:
         self._early: dict[str, dict[int, str]] = {}
         self._connections = 0
         self._next_id = 0
-        self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._answers: dict[str, asyncio.Future[dict[str, Any] | None]] = {}
         self._resumes: dict[str, dict[str, int]] = {}
         self._socket: ClientConnection | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,11 +89,14 @@ class Watcher:
         answer = self._answers[frame_id] = asyncio.get_running_loop().create_future()
         try:
             await self._socket.send(json.dumps({"type": kind, "id": frame_id, **fields}))
-            return await asyncio.wait_for(answer, ANSWER_S)
+            answered = await asyncio.wait_for(answer, ANSWER_S)
         except ConnectionClosed as error:
             raise ConnectionError("closed") from error
         finally:
             self._answers.pop(frame_id, None)
+        if answered is None:
+            raise ConnectionError("closed")
+        return answered
 
     def go_on_with(self, runs: list[str]) -> None:
         """Have what is missing of runs sent, in the background."""
@@ -114,10 +117,11 @@ class Watcher:
                     self._take(str(raw))
             finally:
                 self._socket = self.watching_since = None
-                self.closes.append(socket.close_code or 1006)
+                if socket.close_code is not None:  # otherwise it is this client that leaves
+                    self.closes.append(socket.close_code)
                 for answer in self._answers.values():
                     if not answer.done():
-                        answer.set_exception(ConnectionError("closed"))
+                        answer.set_result(None)
                 for task in list(self._tasks):
                     task.cancel()
 

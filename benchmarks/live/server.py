@@ -1,0 +1,112 @@
+"""The process under test: one of the applications on uvicorn or daphne, told from outside what to emit."""
+
+import argparse
+import asyncio
+import gc
+import socket
+from typing import Any
+
+import django
+import uvloop
+
+from benchmarks.live.commands import Handler, serve_commands
+from benchmarks.live.emitting import Emitters
+
+MAX_CONTEXTS = 100_000
+
+
+def main() -> None:
+    """Serve until the benchmark ends, or ends this process."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("application", choices=("bare", "plain", "netra"))
+    parser.add_argument("server", choices=("uvicorn", "daphne"))
+    arguments = parser.parse_args()
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(4_096)
+    # daphne's own loop must be there before anything else asks for Twisted's
+    serve = _serve_daphne if arguments.server == "daphne" else _serve_uvicorn
+    serve(arguments.application, listener)
+
+
+def _serve_uvicorn(name: str, listener: socket.socket) -> None:
+    import uvicorn
+
+    application = _application(name)
+
+    async def serve() -> None:
+        # As `manage.py serve` configures it.
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws_max_size=2**20,
+            ws_ping_interval=20,
+            ws_ping_timeout=20,
+        )
+        serve_commands(_handlers(name, listener), asyncio.get_running_loop())
+        await uvicorn.Server(config).serve([listener])
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())
+
+
+def _serve_daphne(name: str, listener: socket.socket) -> None:
+    from daphne.server import Server, twisted_loop
+
+    handlers = _handlers(name, listener)
+    server = Server(
+        _application(name),
+        endpoints=[f"fd:fileno={listener.detach()}"],
+        ready_callable=lambda: serve_commands(handlers, twisted_loop),
+    )
+    server.run()
+
+
+def _application(name: str) -> Any:
+    django.setup()
+    if name == "bare":
+        from benchmarks.live.bare import application
+
+        return application
+    if name == "plain":
+        from benchmarks.live.plain import application
+
+        return application
+    from contexts.manager import get_context_manager
+    from netra_site.asgi import application
+
+    # A process keeps 10,000 contexts at most, and some sockets are measured beside 10,000 idle ones.
+    get_context_manager()._register.max_contexts = MAX_CONTEXTS
+    return application
+
+
+def _handlers(name: str, listener: socket.socket) -> dict[str, Handler]:
+    emitters = Emitters(name)
+    port = listener.getsockname()[1]
+
+    async def address() -> int:
+        return int(port)
+
+    async def tidy() -> None:
+        gc.collect()
+
+    async def managers() -> dict[str, int]:
+        from realtime.managers import get_manager_registry_status
+
+        status = get_manager_registry_status()
+        return {"managers": status.managers, "connections": status.connections}
+
+    return {
+        "address": address,
+        "tidy": tidy,
+        "managers": managers,
+        "emit": emitters.emit,
+        "emit_burst_beside": emitters.emit_burst_beside,
+        "emit_at_rate": emitters.emit_at_rate,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,7 @@ from channels.layers import InMemoryChannelLayer, get_channel_layer
 
 from contexts.exceptions import UnavailableError
 from contexts.identifiers import new_id
+from realtime.connection import AT_ONCE
 from realtime.envelopes import MESSAGE_TYPE, Envelope, check_owner, pack_envelopes, unpack_envelopes
 from realtime.managers import deliver_here, has_sockets
 
@@ -149,7 +150,7 @@ class Fanout:
         try:
             await layer.group_add(GROUP, channel)
             while True:
-                self._take(await layer.receive(channel))
+                await self._take(await layer.receive(channel))
         finally:
             beating.cancel()
             await asyncio.wait([beating])
@@ -166,7 +167,7 @@ class Fanout:
                 logger.warning("The channel layer does not take messages: %r", error)
             await asyncio.sleep(BEAT_S)
 
-    def _take(self, message: dict[str, Any]) -> None:
+    async def _take(self, message: dict[str, Any]) -> None:
         if message["type"] == BEAT_TYPE:
             if not self.is_whole:
                 self.losses += 1
@@ -175,7 +176,15 @@ class Fanout:
             for user, sealed in message["users"]:
                 user_id = UUID(bytes=user)
                 if has_sockets(user_id):
-                    deliver_here(user_id, unpack_envelopes(user_id, sealed))
+                    await _deliver_in_parts(user_id, unpack_envelopes(user_id, sealed))
+
+
+async def _deliver_in_parts(user_id: UUID, envelopes: Sequence[Envelope]) -> None:
+    """Leave sockets time to send what they have, so that none is too slow only because much came at once."""
+    deliver_here(user_id, envelopes[:AT_ONCE])
+    for start in range(AT_ONCE, len(envelopes), AT_ONCE):
+        await asyncio.sleep(0)
+        deliver_here(user_id, envelopes[start : start + AT_ONCE])
 
 
 def _shared_layer() -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -152,3 +153,15 @@ async def test_a_run_of_which_nothing_was_heard_is_found(
     assert [(frame["run_id"], frame["seq"]) for frame in frames] == [(str(run.id), 1), (str(run.id), 2)]
     assert await socket.hears_nothing()
     assert await outsider.hears_nothing()
+
+
+async def test_a_quick_client_takes_any_number_of_events_that_come_in_one_message(
+    cast: Cast, layer: FailingLayer, elsewhere: RedisPubSubChannelLayer, open_socket: OpenSocket
+) -> None:
+    run = await call_in_thread(lambda: make_run(make_thread(cast.alice)))
+    socket = await open_socket(cast.alice)
+    await socket.ask(type="subscribe", thread_id=str(run.thread_id))
+    await until_whole()
+    first = await record(run, 1)
+    await from_elsewhere(elsewhere, *[replace(first, seq=number) for number in range(1, 1_001)])
+    assert [(await socket.receive())["seq"] for _ in range(1_000)] == list(range(1, 1_001))

@@ -80,10 +80,14 @@ class OpenSocket:
         self.is_left = True
         if self._connection is not None:
             self._connection.ended.cancel()
-        while self._undo:
-            undoing = self._undo.pop()()
-            if undoing is not None:
-                await undoing
+        try:
+            while self._undo:
+                undoing = self._undo.pop()()
+                if undoing is not None:
+                    await undoing
+        finally:
+            if self._undo:  # one step failed or was cancelled, which must not keep the others
+                await self.leave()
 
     async def _close_context(self) -> None:
         await get_context_manager().cleanup_context(self.connection.context.context_id)

@@ -24,12 +24,12 @@ class Effort:
 
 
 QUICK = Effort(
-    rounds=2, emit_seconds=0.5, steady_seconds=1.5, users=(50,), idle=(0, 300), connects=200, burst=1_000
+    rounds=3, emit_seconds=0.5, steady_seconds=1.0, users=(50,), idle=(0, 300), connects=200, burst=1_000
 )
 THOROUGH = Effort(
     rounds=3,
-    emit_seconds=1.5,
-    steady_seconds=4.0,
+    emit_seconds=1.2,
+    steady_seconds=3.0,
     users=(1, 50, 500),
     idle=(0, 2_000, 10_000),
     connects=500,

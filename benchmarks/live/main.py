@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import sys
 from collections.abc import Sequence
 
 from benchmarks.live.effort import QUICK, THOROUGH
@@ -37,8 +38,11 @@ def run(arguments: Sequence[str] = ()) -> None:
     servers = (options.server,) if options.server else SERVERS[: 1 if options.quick else None]
     # whoever ends the benchmark in whatever way, it tidies up
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with backstage() as behind:
-        for name, compare in COMPARISONS.items():
-            if options.only in (None, name):
-                for server in servers:
-                    compare(behind, server=server, effort=effort)
+    try:
+        with backstage() as behind:
+            for name, compare in COMPARISONS.items():
+                if options.only in (None, name):
+                    for server in servers:
+                        compare(behind, server=server, effort=effort)
+    except KeyboardInterrupt:
+        sys.exit("Interrupted; all that was started has been ended.")

@@ -20,8 +20,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("application", choices=("bare", "plain", "netra"))
     parser.add_argument("server", choices=("uvicorn", "daphne"))
+    parser.add_argument("--send-bytes", type=int, help="what the kernel keeps for each socket's client")
     arguments = parser.parse_args()
     listener = socket.socket()
+    if arguments.send_bytes:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, arguments.send_bytes)
     listener.bind(("127.0.0.1", 0))
     listener.listen(4_096)
     # daphne's own loop must be there before anything else asks for Twisted's

@@ -33,6 +33,8 @@ class Variant:
     with_redis: bool = False
     capacity: int | None = None
     """Of plain Channels' in-memory layer; none: its own default."""
+    send_bytes: int | None = None
+    """What the server's kernel keeps for each client; none: as much as it likes, up to megabytes."""
 
     @property
     def name(self) -> str:
@@ -244,7 +246,8 @@ def stage(variant: Variant, behind: Backstage) -> Iterator[Stage]:
         return stack.enter_context(Helper(module, *arguments, log=log, environment=environment))
 
     with ExitStack() as stack:
-        server = start("benchmarks.live.server", variant.application, variant.server)
+        limits = ["--send-bytes", str(variant.send_bytes)] if variant.send_bytes else []
+        server = start("benchmarks.live.server", variant.application, variant.server, *limits)
         worker = start("benchmarks.live.worker", variant.application) if variant.with_redis else None
         client = start("benchmarks.live.client")
         try:

@@ -46,8 +46,8 @@ class Recorder:
 
     async def flush(self) -> None: ...
 
-    async def wait_for(self, event_type: str) -> None:
-        while all(event.type != event_type for event in self.events):
+    async def wait_for(self, event_type: str, *, times: int = 1) -> None:
+        while self.types.count(event_type) < times:
             self.arrived.clear()
             await self.arrived.wait()
 

@@ -86,8 +86,8 @@ async def test_a_worker_answers_all_who_wait(carol, recorder):
     runs = [await call_in_thread(ask, carol, f"hello {number}") for number in range(4)]
     worker = asyncio.create_task(run_worker(concurrency=4))
     try:
-        async with asyncio.timeout(60), recorder.arrived:
-            await recorder.arrived.wait_for(lambda: recorder.types.count("agent_completed") == 4)
+        async with asyncio.timeout(60):
+            await recorder.wait_for("agent_completed", times=4)
     finally:
         worker.cancel()
         await asyncio.gather(worker, return_exceptions=True)

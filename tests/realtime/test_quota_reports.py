@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from contexts.database import call_in_thread
+from contexts.exceptions import UnavailableError
 from contexts.identifiers import new_id
 from contexts.models import Membership
 from contexts.quotas import use_quota
@@ -88,8 +90,10 @@ async def test_nothing_is_told_of_a_tenant_that_was_left(
 async def test_a_report_that_cannot_be_made_is_logged(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("realtime.publishing.RETRY_DELAYS_S", ())
-    monkeypatch.setattr("realtime.publishing.get_channel_layer", lambda: None)
+    def fail(*_: Any) -> None:
+        raise UnavailableError("The database does not answer now.")
+
+    monkeypatch.setattr("realtime.quota_reports.quota_frames", fail)
     tell(cast)
     await flush_quota_reports()
     assert "could not be reported" in caplog.text

@@ -4,7 +4,7 @@ from typing import Any
 
 from contexts.models import QuotaReservation, QuotaUsage, User
 from contexts.quota_statements import Reservation
-from contexts.quotas import give_back_quota, release_quota
+from contexts.quotas import give_back_quota, release_quotas
 from contexts.scope import system_scope
 from contexts.windows import EPOCH
 
@@ -15,9 +15,8 @@ def free_quotas(instance: User, **_: Any) -> None:
     A receiver of `pre_delete`, in the transaction that deletes them.
     """
     with system_scope("free the quotas of a deleted user", always_audited=False):
-        held = QuotaReservation.objects.filter(user=instance).order_by("id")
-        for id, tenant_id in list(held.values_list("id", "tenant_id")):
-            release_quota(Reservation(id=id, tenant_id=tenant_id, user_id=instance.id))
+        held = QuotaReservation.objects.filter(user=instance).values_list("id", "tenant_id")
+        release_quotas(Reservation(id=id, tenant_id=tenant_id, user_id=instance.id) for id, tenant_id in held)
         for usage in QuotaUsage.objects.filter(user=instance, window_start=EPOCH, used__gt=0):
             give_back_quota(
                 user_id=usage.user_id,

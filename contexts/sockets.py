@@ -16,7 +16,7 @@ from contexts.factory import UserContextFactory
 from contexts.identifiers import new_id
 from contexts.manager import TIME_TO_LIVE, get_context_manager
 from contexts.quota_statements import Reservation, granted
-from contexts.quotas import RESERVATION_TTL, expire_quotas, reserve_quota
+from contexts.quotas import RESERVATION_TTL, expire_quotas, release_quotas, reserve_quota
 from contexts.records import close_record, close_records, this_process
 from contexts.resources import Resource
 from contexts.selectors import Standing, standings_of
@@ -76,7 +76,7 @@ def give_up_sockets(outcomes: Sequence[OpenedSocket | NetraError]) -> None:
     """
     opened = [each for each in outcomes if isinstance(each, OpenedSocket)]
     try:
-        release_places([each.lease for each in opened])
+        release_quotas([each.lease for each in opened])
         close_records([each.context for each in opened])
     except NO_DATABASE:
         ids = ", ".join(str(each.lease.id) for each in opened)
@@ -94,14 +94,6 @@ def take_place(context: UserExecutionContext) -> Reservation:
         UnavailableError: when the database does not answer.
     """
     return reserve_quota(context, {Resource.WEBSOCKET_CONNECTIONS: 1}, purpose="socket")
-
-
-def release_places(leases: Iterable[Reservation]) -> int:
-    """Give back many places, all of them or none; return how many had not ended before; synchronous."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT netra_release_quotas(%s)", [[lease.id for lease in leases]])
-        released: int = cursor.fetchone()[0]
-    return released
 
 
 async def release_place(lease: Reservation) -> None:
@@ -199,7 +191,7 @@ def _forget(sockets: Iterable[OpenedSocket]) -> None:
 
 def _release_batch(leases: Sequence[Reservation]) -> list[None]:
     try:
-        release_places(leases)
+        release_quotas(leases)
     except NO_DATABASE as error:
         if is_contended(error) and len(leases) > 1:
             raise

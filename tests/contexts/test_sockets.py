@@ -28,7 +28,7 @@ from contexts.sockets import (
     give_up_sockets,
     open_sockets,
     release_place,
-    release_places,
+    release_quotas,
 )
 from tests.contexts.quota_books import at_once, imbalances, member_of
 from tests.contexts.socket_batches import ids, opened, wanted
@@ -109,8 +109,8 @@ def test_each_socket_of_a_batch_has_an_outcome_of_its_own(transactional_db: None
     assert close_abandoned_records(now=datetime.now(UTC) + timedelta(hours=3)) == 4
     ContextRecord.objects.exclude(id=alices.context.context_id).update(closed_at=None, close_reason="")
     assert release_quota(alices.lease)
-    assert release_places([socket.lease for socket in sockets]) == 3
-    assert release_places([socket.lease for socket in sockets]) == 0
+    assert release_quotas([socket.lease for socket in sockets]) == 3
+    assert release_quotas([socket.lease for socket in sockets]) == 0
     before = len(audited("context_closed"))
     for socket in sockets:
         assert get_context_manager().cleanup_context_sync(socket.context.context_id)
@@ -179,7 +179,7 @@ def test_batches_and_single_calls_grant_exactly_the_limit_and_never_wait_for_eac
                     renew_quotas([lease.id for lease in leases])
                     expire_quotas(tenant_id=chance.choice(members).tenant_id)
                 case 2:
-                    release_places(chance.sample(leases, 9))
+                    release_quotas(chance.sample(leases, 9))
                 case 3:
                     close_records([socket.context for socket in chance.sample(sockets, len(sockets) // 2)])
                     release_quota(chance.choice(leases))
@@ -187,7 +187,7 @@ def test_batches_and_single_calls_grant_exactly_the_limit_and_never_wait_for_eac
     at_once(come_and_go, range(18), threads=9)
     assert imbalances() == {}
     at_once(lambda _: give_up_sockets(taken_sockets(taken)), range(3), threads=3)
-    release_places(leases)
+    release_quotas(leases)
     assert not QuotaUsage.objects.exclude(reserved=0).exists()
     assert imbalances() == {}
     assert recorded(closed_at=None) == []
@@ -297,9 +297,9 @@ def test_nobody_closes_contexts_in_the_scope_of_another_user(users: list[User]) 
             open_sockets(wanted(users[2]))
     other_tenant = member_of(users[1])
     with owner_scope(user_id=other_tenant.user_id, tenant_id=other_tenant.tenant_id):
-        assert release_places([socket.lease]) == 0
+        assert release_quotas([socket.lease]) == 0
     assert recorded(closed_at=None) == ids([socket])
     with owner_scope(user_id=socket.context.user_id, tenant_id=socket.context.tenant_id):
-        assert release_places([socket.lease]) == 1
+        assert release_quotas([socket.lease]) == 1
         assert get_context_manager().cleanup_context_sync(socket.context.context_id)
     assert recorded(closed_at=None) == []

@@ -303,4 +303,4 @@ declare_shared(UserContextManager)
 @cache
 def get_context_manager() -> UserContextManager:
     """Return this process's manager."""
-    return UserContextManager(settings.ISOLATION_LEVEL)
+    return UserContextManager(settings.ISOLATION_LEVEL, max_contexts=settings.MAX_CONTEXTS)

@@ -39,6 +39,8 @@ class Environment(BaseSettings):
     """Folder of the bundled PostgreSQL and of the imported datasets."""
     NETRA_MAX_UPLOAD_MB: int = Field(default=100, ge=1, le=10_000)
     """Largest file taken in one upload, in megabytes (10**6 bytes)."""
+    NETRA_MAX_CONTEXTS: int = Field(default=10_000, ge=100, le=1_000_000)
+    """Execution contexts that one process holds at most; each socket, request and run takes one."""
     NETRA_WORKER_CONCURRENCY: int = Field(default=16, ge=1, le=1_000)
     """Runs that one worker carries out at the same time."""
     NETRA_DATABASE_POOL: int = Field(default=20, ge=4, le=1_000)

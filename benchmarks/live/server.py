@@ -12,8 +12,6 @@ import uvloop
 from benchmarks.live.commands import Handler, serve_commands
 from benchmarks.live.emitting import Emitters
 
-MAX_CONTEXTS = 100_000
-
 
 def main() -> None:
     """Serve until the benchmark ends, or ends this process."""
@@ -35,19 +33,15 @@ def main() -> None:
 def _serve_uvicorn(name: str, listener: socket.socket) -> None:
     import uvicorn
 
+    from netra_site.web_server import web_server_options
+
     application = _application(name)
 
     async def serve() -> None:
-        # As `manage.py serve` configures it.
-        config = uvicorn.Config(
-            application,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            ws_max_size=2**20,
-            ws_ping_interval=20,
-            ws_ping_timeout=20,
-        )
+        config = uvicorn.Config(application, **web_server_options())
+        config.load()
+        gc.collect()
+        gc.freeze()
         serve_commands(_handlers(name, listener), asyncio.get_running_loop())
         await uvicorn.Server(config).serve([listener])
 
@@ -77,11 +71,8 @@ def _application(name: str) -> Any:
         from benchmarks.live.plain import application
 
         return application
-    from contexts.manager import get_context_manager
     from netra_site.asgi import application
 
-    # A process keeps 10,000 contexts at most, and some sockets are measured beside 10,000 idle ones.
-    get_context_manager()._register.max_contexts = MAX_CONTEXTS
     return application
 
 

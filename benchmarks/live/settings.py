@@ -7,6 +7,8 @@ from typing import Any
 from netra_site.settings import *  # noqa: F403
 from netra_site.settings import CHANNEL_LAYERS, SIMPLE_JWT
 
+# Some sockets are measured beside 10,000 idle ones, each with a context of its own.
+MAX_CONTEXTS = 100_000
 # Tokens that outlast the benchmark.
 SIMPLE_JWT = {**SIMPLE_JWT, "ACCESS_TOKEN_LIFETIME": timedelta(hours=3)}
 

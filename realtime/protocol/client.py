@@ -66,7 +66,7 @@ class Unsubscribe(ClientFrame):
 
 
 class Resume(ClientFrame):
-    """Get what was missed: each run's events after the cursor, then live ones, none twice."""
+    """Get what this socket was not sent of each run's events after the cursor, then live ones, none twice."""
 
     type: Literal["resume"]
     cursors: Annotated[dict[UUID, Annotated[int, Field(ge=0)]], Field(max_length=100)]
@@ -74,7 +74,7 @@ class Resume(ClientFrame):
 
 
 class RefreshToken(ClientFrame):
-    """Stay signed in: answered with `ack {expires_at}`."""
+    """Stay signed in: answered with `ack {expires_at}`; another user's token closes with 4403."""
 
     type: Literal["refresh_token"]
     access: Annotated[str, Field(min_length=1, max_length=8_192)]

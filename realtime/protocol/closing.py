@@ -27,6 +27,23 @@ MEANINGS = {
     CloseCode.TOO_MANY_CONNECTIONS: "Too many connections for the tier.",
 }
 
+REASONS = {
+    "invalid_request": "The frame, or something in it, cannot be used; the message says which field and why.",
+    "not_authenticated": "The sign-in or the given token has ended.",
+    "permission_denied": "The user's role does not allow it.",
+    "not_found": "There is no such thing, or it is someone else's.",
+    "conflict": "It cannot be done now, as for a run that has ended.",
+    "quota_exceeded": "A limit is used up; `resource`, `limit` and `resets_at` say which.",
+    "rate_limited": "Too many messages a minute, or frames a second.",
+    "quarantined": "Stopped to keep users' data apart.",
+    "unavailable": "A part of the server does not answer now; try again.",
+    "internal": "Something went wrong on the server; the message names the incident.",
+    "timeout": "Of a run: it took longer than the tier allows.",
+    "model_failed": "Of a run: the model's provider failed.",
+    "worker_lost": "Of a run or a tool call: its worker was lost.",
+}
+"""Why a frame was refused or a run failed: stable names."""
+
 _CODE_OF_ERROR = {
     "not_authenticated": CloseCode.NOT_SIGNED_IN,
     "permission_denied": CloseCode.NOT_ALLOWED,

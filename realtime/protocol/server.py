@@ -150,7 +150,7 @@ class QuotaWarning(_Quota):
 
 
 class SessionExpiring(AccountFrame):
-    """The sign-in of this socket ends soon; `refresh_token` keeps it."""
+    """The sign-in of this socket ends within 60 s, told once; `refresh_token` keeps it."""
 
     type: Literal["session_expiring"] = "session_expiring"
     expires_at: datetime

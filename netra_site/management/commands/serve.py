@@ -5,6 +5,7 @@ import errno
 import gc
 import socket
 from argparse import ArgumentParser
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -59,9 +60,11 @@ class Command(BaseCommand):
         address_file.parent.mkdir(parents=True, exist_ok=True)
         address_file.write_text(f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}\n")  # noqa: S104
         try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            # uvicorn ends in order, and then raises the signal that it was ended by once more.
+            with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_serve(listener, with_worker=not options["no_worker"]))
         finally:
+            gc.unfreeze()
             address_file.unlink(missing_ok=True)
 
 

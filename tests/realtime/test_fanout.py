@@ -116,6 +116,7 @@ async def test_what_the_layer_did_not_carry_is_read_from_the_log(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    monkeypatch.setattr("realtime.clock.SILENCE_S", 0.5)
     monkeypatch.setattr("realtime.clock.TICK_S", 0.05)
     run = await call_in_thread(lambda: make_run(make_thread(cast.alice)))
     socket = await open_socket(cast.alice)

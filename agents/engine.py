@@ -30,6 +30,7 @@ from contexts.exceptions import (
     RunFailedError,
 )
 from contexts.manager import UserContextManager
+from contexts.redaction import redact_text
 
 FIRST_AGENT = "triage"
 LAST_AGENT = "reporting"
@@ -207,7 +208,7 @@ class UserExecutionEngine:
                 self._log.append(
                     "agent_handoff",
                     agent_name=name,
-                    data={**hand_off, "depth": child.depth, "reason": triage.reason},
+                    data={**hand_off, "depth": child.depth, "reason": redact_text(triage.reason)},
                 ),
                 _audit_child(child),
             )

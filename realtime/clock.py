@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from contextlib import suppress
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -16,6 +15,7 @@ from contexts.exceptions import ContextClosedError, NetraError
 from contexts.manager import TIME_TO_LIVE, get_context_manager
 from contexts.records import renew_record
 from contexts.selectors import standing_of
+from contexts.tasks import end_task
 from realtime.connection import Connection
 from realtime.envelopes import Envelope
 from realtime.fanout import get_fanout
@@ -59,9 +59,7 @@ class SocketClock:
         self._connections.discard(connection)
         if not self._connections and self._ticking is not None:
             ticking, self._ticking = self._ticking, None
-            ticking.cancel()
-            with suppress(asyncio.CancelledError):
-                await ticking
+            await end_task(ticking)
             if self._renewals:
                 await asyncio.wait(self._renewals)
         await get_fanout().remove_socket()

@@ -35,7 +35,7 @@ FRAMES_AT_ONCE = 200.0
 """Frames that a client may send in one go; then `FRAMES_PER_S` more each second."""
 MAX_REFUSED = 500
 """Frames above that rate which are answered before the socket is closed."""
-CLOSE_PATIENCE_S = 10
+CLOSE_PATIENCE_S = 1
 _FRAME_ID: TypeAdapter[FrameId] = TypeAdapter(FrameId)
 
 

@@ -18,6 +18,7 @@ from channels.layers import InMemoryChannelLayer, get_channel_layer
 
 from contexts.exceptions import UnavailableError
 from contexts.identifiers import new_id
+from contexts.tasks import end_task
 from realtime.connection import AT_ONCE
 from realtime.envelopes import MESSAGE_TYPE, Envelope, check_owner, pack_envelopes, unpack_envelopes
 from realtime.managers import deliver_here, has_sockets
@@ -99,9 +100,7 @@ class Fanout:
         if self._sockets or self._listening is None:
             return
         listening, self._listening = self._listening, None
-        listening.cancel()
-        with suppress(asyncio.CancelledError):
-            await listening
+        await end_task(listening)
 
     async def _publish(self) -> None:
         try:
@@ -152,8 +151,7 @@ class Fanout:
             while True:
                 await self._take(await layer.receive(channel))
         finally:
-            beating.cancel()
-            await asyncio.wait([beating])
+            await end_task(beating)
             # The layer may be gone; what it still knows of the channel ends with its connection.
             with suppress(Exception):
                 await layer.group_discard(GROUP, channel)

@@ -122,9 +122,9 @@ class RunFeed:
             return Verdict.SEND
         if thread_id not in self._watched:
             return Verdict.SKIP
-        if seq is None:
-            return Verdict.SEND
         progress = self._progress.get(run_id)
+        if seq is None:  # a piece of the answer, which is whole once the run has ended
+            return Verdict.SKIP if progress is not None and progress.ended else Verdict.SEND
         if progress is None:
             progress = self._progress[run_id] = _Progress(thread_id, 1, 0, now)
         progress.heard_at = now

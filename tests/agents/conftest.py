@@ -8,6 +8,7 @@ from agents.event_log import register_event_sink, unregister_event_sink
 from agents.event_writer import close_event_writer
 from contexts.database import close_async_pool
 from contexts.manager import get_context_manager
+from realtime.quota_reports import flush_quota_reports
 from tests.agents.running import Recorder
 
 
@@ -19,5 +20,6 @@ async def recorder() -> AsyncIterator[Recorder]:
     yield sink
     unregister_event_sink(sink)
     await get_context_manager().cleanup_all()
+    await flush_quota_reports()
     await close_event_writer()
     await close_async_pool()

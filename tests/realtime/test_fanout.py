@@ -17,7 +17,7 @@ from agents.events import Event
 from agents.models import Run
 from contexts.database import call_in_thread
 from realtime.envelopes import Envelope, pack_envelopes
-from realtime.fanout import GROUP, get_fanout
+from realtime.fanout import GROUP, Fanout, get_fanout
 from tests.factories import Cast, make_run, make_thread
 from tests.realtime.happenings import happen, record
 from tests.realtime.sockets import OpenSocket
@@ -166,3 +166,17 @@ async def test_a_quick_client_takes_any_number_of_events_that_come_in_one_messag
     first = await record(run, 1)
     await from_elsewhere(elsewhere, *[replace(first, seq=number) for number in range(1, 1_001)])
     assert [(await socket.receive())["seq"] for _ in range(1_000)] == list(range(1, 1_001))
+
+
+@pytest.mark.mission_critical("P4")
+async def test_a_socket_that_ends_while_the_layer_is_joined_leaves_no_listener(layer: FailingLayer) -> None:
+    # The layer's client swallows a cancellation at some of its steps.
+    for steps in range(32):
+        fanout = Fanout()
+        fanout.add_socket()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await fanout.remove_socket()
+        await layer.flush()
+    assert [task for task in asyncio.all_tasks() if task.get_name().startswith("fanout")] == []

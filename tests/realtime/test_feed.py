@@ -72,3 +72,12 @@ def test_an_unwatched_threads_progress_is_forgotten() -> None:
     assert feed.last_sent(RUN) == 0
     assert not feed.watches(THREAD)
     assert feed.take(event(2), now=0) is Verdict.SKIP
+
+
+def test_no_piece_of_an_answer_follows_the_end_of_its_run() -> None:
+    feed = RunFeed()
+    feed.watch(THREAD)
+    assert feed.take(event(1), now=0) is Verdict.SEND
+    assert feed.take(event(None, kind="message_delta"), now=0) is Verdict.SEND
+    assert feed.take(event(2, kind="agent_completed"), now=0) is Verdict.SEND
+    assert feed.take(event(None, kind="message_delta"), now=0) is Verdict.SKIP

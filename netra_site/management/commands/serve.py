@@ -23,6 +23,9 @@ from contexts.sweeper import sweep_contexts
 from netra_site.web_server import web_server_options
 from realtime.quota_reports import flush_quota_reports
 
+UNTAKEN_SECONDS = 30
+"""How long a client may leave what was sent to it untaken."""
+
 
 class Command(BaseCommand):
     """`manage.py serve`: one process for everything, or a web process beside workers."""
@@ -110,5 +113,8 @@ def _listen(host: str, port: int) -> socket.socket:
                 f"Port {port} is in use; choose another (--port, or PORT= with make)."
             ) from error
         raise CommandError(f"{host}:{port} cannot be listened on: {error.strerror}.") from error
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Whoever takes nothing for so long is let go of, also after their socket was closed; inherited.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1_000 * UNTAKEN_SECONDS)
     listener.set_inheritable(True)
     return listener

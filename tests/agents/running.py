@@ -25,6 +25,7 @@ from contexts.database import call_in_thread
 from contexts.factory import UserContextFactory, managed_user_context
 from contexts.manager import UserContextManager, get_context_manager
 from contexts.models import User
+from realtime.quota_reports import flush_quota_reports
 
 LOG = "created_at,model,prompt_tokens,completion_tokens\n2026-01-01T00:00:00Z,gpt-4o,1000,100\n"
 
@@ -100,12 +101,13 @@ async def execute(
     manager: UserContextManager | None = None,
     is_stopping: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Carry a run out, with the offline model unless another is given."""
+    """Carry a run out, with the offline model unless another is given, and have its owner told of the quotas."""
     run = await call_in_thread(Run.objects.get, id=run_id)
     executor = RunExecutor(
         contexts=UserContextFactory(manager), engines=engines or engines_with(model, manager=manager)
     )
     await executor.execute(run_id, user_id=run.user_id, tenant_id=run.tenant_id, is_stopping=is_stopping)
+    await flush_quota_reports()  # each of which opens a context for a moment
 
 
 def stored_events(run_id: UUID) -> list[RunEvent]:

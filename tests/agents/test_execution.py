@@ -14,7 +14,6 @@ from agents.usage import Usage
 from contexts.database import async_pool, call_in_thread
 from contexts.manager import UserContextManager, get_context_manager
 from contexts.models import ContextRecord, QuotaUsage, TierLimit
-from realtime.quota_reports import flush_quota_reports
 from tests.agents.running import (
     ask,
     begin,
@@ -170,6 +169,5 @@ async def test_nothing_keeps_a_context_alive_once_its_run_has_ended(alice, recor
     for text in ("hello", "Where does our AI spend go?"):
         await execute(await call_in_thread(ask, alice, text), engines=engines)
     assert recorder.types.count("agent_completed") == 2
-    await flush_quota_reports()  # which are about the user, and in contexts of their own
     gc.collect()
     assert [context.operation for context in contexts] == []

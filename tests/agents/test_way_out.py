@@ -16,7 +16,6 @@ from contexts.exceptions import ContextIsolationError, QuarantinedError
 from contexts.incidents import flush_incidents
 from contexts.manager import UserContextManager, get_context_manager
 from contexts.models import AuditEntry, ContextRecord, SecurityIncident
-from realtime.quota_reports import flush_quota_reports
 from tests.agents.running import (
     ask,
     begin_all,
@@ -258,7 +257,6 @@ async def test_an_honest_load_raises_nothing(cast, recorder, tmp_path):
         runs += asked
     assert [recorder.of(run_id)[-1].type for run_id in runs] == ["agent_completed"] * 20
     await flush_incidents()
-    await flush_quota_reports()
     assert not await call_in_thread(SecurityIncident.objects.exists)
     assert get_context_manager().metrics().breaches == breaches
     assert engines.metrics().created == engines.metrics().cleaned == 20

@@ -1,5 +1,6 @@
 """The chat page as a test drives it: by what a person sees, mostly by accessible names."""
 
+import re
 import time
 from pathlib import Path
 
@@ -80,3 +81,14 @@ class ChatPage:
         expect(outcome).to_be_visible(timeout=ANSWER_MS)
         expect(outcome, "the run ended without an answer").to_have_class("answer")
         return article
+
+
+def expect_nothing_of_the_account(chat: ChatPage, texts: list[str]) -> None:
+    """Check that a window that was signed out shows none of `texts`, and no list of what the account has."""
+    body = chat.page.locator("body")
+    for text in texts:
+        expect(body).not_to_contain_text(text, use_inner_text=True)
+        expect(chat.page).not_to_have_title(re.compile(re.escape(text)))
+    for hidden in (chat.page.locator("#threads"), chat.page.locator("#datasets"), chat.attachments):
+        expect(hidden.filter(visible=True)).to_have_count(0)
+    expect(chat.questions.or_(chat.answers)).to_have_count(0)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.chat_page import ChatPage, expect_nothing_of_the_account
 from tests.browser.conftest import OpenWindow
 
 pytestmark = pytest.mark.browser
@@ -61,7 +62,14 @@ def test_a_stranger_is_sent_to_sign_in(open_window: OpenWindow) -> None:
 def test_after_signing_out_the_conversations_are_gone(open_window: OpenWindow) -> None:
     window = open_window()
     window.sign_in("bob")
+    other = ChatPage(window.page.context.new_page(), window.base_url)
+    other.open()
+    other.ask("What can you do? In two windows.")
+    answer = other.expect_answer().locator(".answer").inner_text()
     window.page.get_by_role("button", name="Sign out").click()
     expect(window.page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(other.page.get_by_role("heading", name="You are no longer signed in")).to_be_visible()
+    expect_nothing_of_the_account(other, ["In two windows.", answer, "bob"])
+    expect(other.page.get_by_role("link", name="Sign in")).to_be_visible()
     window.open("/")
     expect(window.page.get_by_role("heading", name="Sign in")).to_be_visible()

@@ -6,6 +6,7 @@ import time
 import pytest
 from playwright.sync_api import Page, StorageState, WebSocketRoute, expect
 
+from tests.browser.chat_page import expect_nothing_of_the_account
 from tests.browser.conftest import OpenWindow
 from tests.browser.run_events import ended_run, expect_shown, thread_of
 from tests.operating import override
@@ -132,11 +133,16 @@ def test_after_sleep_a_connection_that_only_seems_to_stand_is_replaced(
 def test_a_sign_in_that_still_holds_is_used_once_more_and_what_was_typed_is_kept(
     open_window: OpenWindow, alices_cookies: StorageState
 ) -> None:
+    asked = "What can you do? For my eyes only."
     chat = open_window(storage_state=alices_cookies)
     line = Line()
     chat.page.route_web_socket("**/ws/chat/", line.take)
     chat.open()
     chat.expect_connected()
+    chat.ask(asked)
+    answer = chat.expect_answer().locator(".answer").inner_text()
+    expect(chat.page.get_by_role("heading", name=asked)).to_be_visible()
+    expect(chat.threads.filter(has_text=asked)).to_be_visible()
     chat.question.fill("Not sent yet")
     line.close(4401, "The session has ended.")
     banner = chat.page.get_by_role("status").filter(has_text="no longer signed in")
@@ -148,7 +154,24 @@ def test_a_sign_in_that_still_holds_is_used_once_more_and_what_was_typed_is_kept
     expect(banner).to_contain_text("The session has ended. What you typed is kept.")
     expect(chat.page.get_by_text("Signed out", exact=True)).to_be_attached()
     assert len(line.sockets) == 2
+    expect_nothing_of_the_account(chat, [asked, answer, "alice"])
     expect(chat.question).to_have_value("Not sent yet")
+
+    # Meanwhile they have signed in again elsewhere.
+    chat.page.evaluate("dispatchEvent(new Event('online'))")
+    chat.expect_connected()
+    expect(banner).to_be_hidden()
+    expect(chat.questions).to_have_text([asked])
+    expect(chat.answers).to_have_count(1)
+    expect(chat.answers.locator(".answer")).to_be_visible()
+    expect(chat.page.get_by_role("heading", name=asked)).to_be_visible()
+    expect(chat.threads.filter(has_text=asked)).to_be_visible()
+    expect(chat.question).to_have_value("Not sent yet")
+
+    line.close(4401, "The session has ended.")
+    line.expect_sockets(chat.page, 4)
+    chat.expect_connected()
+    line.close(4401, "The session has ended.")
     banner.get_by_role("link", name="Sign in").click()
     chat.expect_connected()
     expect(chat.question).to_have_value("Not sent yet")

@@ -125,6 +125,9 @@ def test_markup_in_names_and_questions_stays_text(open_window: OpenWindow, small
 
 def test_a_thread_and_a_dataset_can_be_deleted(open_window: OpenWindow, small_log: Path) -> None:
     chat = open_window()
+    frames: list[str] = []
+    note = frames.append
+    chat.page.on("websocket", lambda socket: socket.on("framereceived", lambda text: note(str(text))))
     chat.sign_in("bob")
     chat.upload(small_log.rename(small_log.with_name("to_delete.csv")), assume_model="gpt-4o")
     chat.ask("What do you do? To be deleted.")
@@ -139,5 +142,12 @@ def test_a_thread_and_a_dataset_can_be_deleted(open_window: OpenWindow, small_lo
         button.click()
         dialog.get_by_role("button", name="Delete").click()
         expect(button).to_have_count(0)
+    for _ in range(500):
+        if any('"unsubscribe-' in frame for frame in frames):
+            break
+        chat.page.wait_for_timeout(20)
+    else:
+        raise AssertionError("The page has not asked to hear no more of what it deleted.")
+    expect(chat.page.locator("#banner")).to_be_hidden()
     expect(chat.page.get_by_role("heading", name="What would you like to know?")).to_be_visible()
     expect(chat.attachments).to_have_count(0)

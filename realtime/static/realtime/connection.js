@@ -1,6 +1,7 @@
 /** The page's one connection: the socket, or REST where sockets are blocked; whichever it is, events are the same. */
 
 import { get } from "./api.js";
+import { areSocketsBlocked, noteSockets } from "./blocked_sockets.js";
 import { ConnectionLost, SignedOut } from "./delivery_errors.js";
 import { RestDelivery } from "./rest_delivery.js";
 import { ChatSocket } from "./socket.js";
@@ -32,20 +33,31 @@ export class Connection extends EventTarget {
     this.state = "connecting";
     /** The server's own words for a final state; may be empty. */
     this.reason = "";
+    /** Whether there has been a connection at all since the page was opened. */
+    this.wasUsable = false;
     for (const delivery of [this.#socket, this.#rest]) {
       for (const name of ["frame", "gone", "look"]) delivery.addEventListener(name, ({ detail }) => this.#tell(name, detail));
     }
     this.#socket.addEventListener("state", ({ detail }) => this.#followSocket(detail));
+    this.#socket.addEventListener("unanswered", () => this.#considerSwallowed());
     this.#socket.addEventListener("caught_up", () => this.#tell("look"));
     this.#socket.addEventListener("steady", () => (this.#wasGivenAnotherChance = false));
     this.#rest.addEventListener("state", ({ detail }) => this.#enter(detail === "online" ? "fallback" : "offline"));
     this.#rest.addEventListener("refused", ({ detail }) => this.#endFor(detail));
+    // Nobody tells a window without a socket that it was signed out.
+    this.#rest.addEventListener("look", () => this.#isStillSignedIn());
     onWake(() => this.#wake());
     addEventListener("offline", () => this.#lose());
   }
 
-  /** Connect for the first time. */
+  /** Whether what is sent now is on its way at once. */
+  get isUsable() {
+    return this.state === "online" || this.state === "fallback";
+  }
+
+  /** Connect for the first time; where sockets were blocked before, the socket is waited for no more. */
   start() {
+    if (areSocketsBlocked()) this.#replaceSocket();
     this.#socket.connect();
   }
 
@@ -98,6 +110,11 @@ export class Connection extends EventTarget {
     }
   }
 
+  /** Take a refusal that a request of the page has met: it may be the first to say that nobody is signed in. */
+  noteRefusal(problem) {
+    if (problem.status === 401) this.#endFor(problem);
+  }
+
   /** Have the runs that became known brought to their end; a socket does so by itself. */
   follow() {
     this.#rest.follow();
@@ -120,6 +137,7 @@ export class Connection extends EventTarget {
     if (state === this.state) return;
     this.state = state;
     this.#tell("state");
+    this.wasUsable ||= this.isUsable;
   }
 
   #followSocket(state) {
@@ -127,6 +145,7 @@ export class Connection extends EventTarget {
     if (state === "online") {
       this.#isSocketsTurn = false;
       this.#socket.isReplaced = false;
+      noteSockets({ areBlocked: false });
       this.#rest.stop();
       this.#enter("online");
     } else if (state === "signed_out") {
@@ -142,14 +161,25 @@ export class Connection extends EventTarget {
   /** Where REST answers and the socket does not, again and again, something between blocks sockets. */
   async #considerRest() {
     if (this.#isSocketsTurn) {
-      this.#isSocketsTurn = false;
-      this.#socket.isReplaced = true;
-      this.#rest.start();
+      this.#replaceSocket();
     } else if (await this.#isStillSignedIn()) {
       // The network may be back just now: then this attempt succeeds.
       this.#isSocketsTurn = true;
       this.#socket.connect();
     }
+  }
+
+  /** Where REST answers while a handshake goes unanswered, something between swallows it; should it succeed yet, good. */
+  async #considerSwallowed() {
+    if (this.#rest.isActive || !(await this.#isStillSignedIn())) return;
+    if (this.#socket.state !== "online" && !FINAL_STATES.includes(this.state)) this.#replaceSocket();
+  }
+
+  #replaceSocket() {
+    this.#isSocketsTurn = false;
+    this.#socket.isReplaced = true;
+    noteSockets({ areBlocked: true });
+    this.#rest.start();
   }
 
   /** A session's key may only have been changed, by a new password for example: then the cookie is a good one. */
@@ -188,6 +218,7 @@ export class Connection extends EventTarget {
   }
 
   #end(state, reason = "") {
+    if (FINAL_STATES.includes(this.state)) return;
     this.#rest.stop();
     // Told before the socket is, whose own end is then nothing new.
     this.#enter(state, reason);

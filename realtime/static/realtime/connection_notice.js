@@ -22,37 +22,34 @@ const TITLES = {
 };
 
 const BANNERS = {
-  offline: () => ({ text: "The connection is lost. Connecting again; nothing is lost." }),
-  busy: () => ({ text: "Too many windows are connected. Close one; this one tries again by itself." }),
-  signed_out: ({ reason, loginUrl }) => ({
-    text: ["You are no longer signed in.", reason, "What you typed is kept."].filter(Boolean).join(" "),
-    link: { href: loginUrl, text: "Sign in" },
+  offline: ({ wasUsable }) => ({
+    text: wasUsable ? "The connection is lost. Connecting again; nothing is lost." : "No connection yet. Trying again…",
   }),
+  busy: () => ({ text: "Too many windows are connected. Close one; this one tries again by itself." }),
   refused: ({ reason }) => ({
     text: reason || "This account may not open a connection.",
-    link: { href: location.pathname, text: "Reload" },
-  }),
-  other_user: () => ({
-    text: "Someone else has signed in in this browser. This window shows the account before.",
     link: { href: location.pathname, text: "Reload" },
   }),
 };
 
 let waiting = null;
 
-/** Show that the connection's state is now `state`; `reason` is the server's own words for it. */
-export function showConnection(state, { reason, loginUrl }) {
+/**
+ * Show that the connection's state is now `state`; `reason` is the server's own words for it, `wasUsable` says
+ * whether there was a connection before.
+ */
+export function showConnection(state, { reason, wasUsable }) {
   clearTimeout(waiting);
   const label = byId("connection");
   label.dataset.state = state;
   label.title = TITLES[state] ?? "";
-  byId("connection-text").textContent = WORDS[state];
+  byId("connection-text").textContent = state === "offline" && !wasUsable ? WORDS.connecting : WORDS[state];
   if (state === "connecting") return;
   if (!(state in BANNERS)) {
     if (bannerAbout() === ABOUT) hideBanner();
     return;
   }
-  const { text, link = null } = BANNERS[state]({ reason, loginUrl });
+  const { text, link = null } = BANNERS[state]({ reason, wasUsable });
   const show = () => showBanner(text, { link, isClosable: false, about: ABOUT });
   if (state === "offline" && bannerAbout() !== ABOUT) waiting = setTimeout(show, BANNER_AFTER_MS);
   else show();

@@ -89,6 +89,12 @@ export class Conversation {
     return node;
   }
 
+  /** Say below a question whether it waits for a connection to be sent. */
+  noteWaiting(node, isWaiting) {
+    node.querySelector(".waiting-note")?.remove();
+    if (isWaiting) node.append(element("p", { class: "waiting-note", text: "Waiting for the connection…" }));
+  }
+
   /** Remove a question that was refused. */
   takeBack(node) {
     node.remove();

@@ -9,7 +9,7 @@ import { confirmDeletion, showBanner } from "./notices.js";
 class PagedList extends EventTarget {
   constructor({ path, list, note, more, emptyText }) {
     super();
-    Object.assign(this, { path, emptyText, rows: [], next: null });
+    Object.assign(this, { path, emptyText, rows: [], next: null, deleting: new Set() });
     this.list = byId(list);
     this.note = byId(note);
     this.more = byId(more);
@@ -35,11 +35,18 @@ class PagedList extends EventTarget {
     }
   }
 
+  /** Whether a row was deleted here, or is about to be. */
+  isDeleting(id) {
+    return this.deleting.has(id);
+  }
+
   async deleteRow(row, { heading, text }) {
     if (!(await confirmDeletion(heading, text))) return;
+    this.deleting.add(row.id);
     try {
       await remove(`${this.path}/${row.id}`);
     } catch (error) {
+      this.deleting.delete(row.id);
       showBanner(error.message);
       return;
     }

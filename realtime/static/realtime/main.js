@@ -10,6 +10,7 @@ import { ConnectionLost } from "./delivery_errors.js";
 import { keepDraft, takeDraft } from "./draft.js";
 import { byId } from "./elements.js";
 import { DatasetList, ThreadList } from "./lists.js";
+import { isLocked, lockFor } from "./lock.js";
 import { showBanner } from "./notices.js";
 import { sayProgress } from "./progress.js";
 import { keepNotesTrue, refreshQuotasSoon, refusalOf, showRefusal, showWarning } from "./quota_notes.js";
@@ -29,7 +30,10 @@ const conversation = new Conversation({ runs, onAskAgain: (text) => send(text, a
 const composer = new Composer({ attachments, maxTextLength: Number(page.maxTextLength), onSend: send, onStop: stop });
 const threads = new ThreadList({ isBusy: (threadId) => runs.openRuns().some((record) => record.threadId === threadId) });
 const datasets = new DatasetList({ attachments });
+const closeSidebar = setUpSidebar();
 const asked = new Set();
+/** The question that is on its way, until the server has it. */
+let unsent = null;
 /** Whether the conversation may have got something that is not shown yet. */
 let isBehind = false;
 let isCatchingUp = false;
@@ -45,6 +49,8 @@ async function send(text, datasetIds) {
   const question = conversation.showQuestion(text);
   composer.showProblem("");
   composer.setSending(true);
+  unsent = question;
+  conversation.noteWaiting(question, !connection.isUsable);
   try {
     const started = await connection.send({ thread_id: threadId, text, dataset_ids: datasetIds, idempotency_key: newKey() });
     const record = runs.ensure(started.run_id, started.thread_id);
@@ -60,6 +66,7 @@ async function send(text, datasetIds) {
     composer.giveBack(text);
     composer.showProblem(refusalText(error), { about: refusalOf(error) });
   } finally {
+    unsent = null;
     composer.setSending(false);
     showState();
   }
@@ -83,6 +90,11 @@ function showAddress(threadId) {
 
 function showState() {
   composer.setRunning(conversation.openRuns.length > 0);
+  if (isLocked()) {
+    byId("thread-title").textContent = "Netra";
+    document.title = "Netra";
+    return;
+  }
   const title = threads.titleOf(conversation.threadId) || (conversation.threadId ? "Conversation" : "New conversation");
   byId("thread-title").textContent = title;
   document.title = `${title} · Netra`;
@@ -104,13 +116,16 @@ async function openAddress() {
     await opening;
     connection.follow();
   } catch (error) {
-    noteUnreadable(error);
+    noteUnreadable(error, threadId);
   }
   showState();
   if (isBehind || isMissing()) await catchUp();
 }
 
-function noteUnreadable(error) {
+function noteUnreadable(error, threadId) {
+  connection.noteRefusal(error);
+  // Whoever deleted it, or went on to another one, knows.
+  if (threadId !== conversation.threadId || threads.isDeleting(threadId) || isLocked()) return;
   if (error.code === "not_found") {
     showBanner("This conversation does not exist any more.");
     location.hash = "#/";
@@ -119,8 +134,9 @@ function noteUnreadable(error) {
 }
 
 function tell(error) {
-  // A connection that is lost is told of as such.
-  if (!(error instanceof ConnectionLost || error.isUnreachable)) showBanner(error.message);
+  connection.noteRefusal(error);
+  // A connection that is lost, or a sign-in that has ended, is told of as such.
+  if (!isLocked() && !(error instanceof ConnectionLost || error.isUnreachable)) showBanner(error.message);
 }
 
 /** Whether a run of this conversation is known that was begun in another window: its question is to be fetched. */
@@ -132,14 +148,16 @@ async function catchUp() {
   isBehind = true;
   if (composer.isSending || conversation.isOpening || isCatchingUp) return;
   isCatchingUp = true;
+  let threadId;
   try {
     while (isBehind) {
       isBehind = false;
+      ({ threadId } = conversation);
       await conversation.refresh();
     }
     connection.follow();
   } catch (error) {
-    noteUnreadable(error);
+    noteUnreadable(error, threadId);
   } finally {
     isCatchingUp = false;
   }
@@ -151,7 +169,7 @@ async function takeEvent(frame) {
   const outcome = record.accept(frame, { isLive: true });
   if (outcome === "gap" && !asked.has(record.runId)) {
     asked.add(record.runId);
-    await connection.fill(record.runId, record.lastSeq).catch(tell);
+    await connection.fill(record.runId, record.lastSeq).catch((error) => (error.code === "not_found" ? forgetRun(record.runId) : tell(error)));
     asked.delete(record.runId);
   }
   if (isMissing()) await catchUp();
@@ -205,10 +223,17 @@ function forgetRun(runId) {
 }
 
 function followConnection() {
-  const { state, reason } = connection;
-  showConnection(state, { reason, loginUrl: page.loginUrl });
-  if (state === "offline") wasOffline = true;
-  if (state !== "online" && state !== "fallback") return;
+  const { state, reason, wasUsable } = connection;
+  showConnection(state, { reason, wasUsable });
+  lockFor(state, { reason, loginUrl: page.loginUrl });
+  if (isLocked()) {
+    composer.showProblem("");
+    closeSidebar();
+  }
+  showState();
+  if (unsent) conversation.noteWaiting(unsent, !connection.isUsable);
+  if (state === "offline" || isLocked()) wasOffline = true;
+  if (!connection.isUsable) return;
   // This window counts from now on, and what was told meanwhile was not heard.
   refreshQuotasSoon(tell);
   if (!wasOffline) return;
@@ -225,7 +250,6 @@ function restoreDraft() {
 }
 
 async function start() {
-  setUpSidebar();
   connection.addEventListener("state", followConnection);
   connection.addEventListener("frame", ({ detail }) => takeFrame(detail));
   connection.addEventListener("look", catchUp);
@@ -241,6 +265,7 @@ async function start() {
     refreshQuotas().catch(tell);
   });
   threads.addEventListener("deleted", ({ detail }) => {
+    for (const record of runs.openRuns()) if (record.threadId === detail.id) runs.forget(record.runId);
     if (detail.id === conversation.threadId) location.hash = "#/";
   });
   for (const button of document.querySelectorAll(".suggestion")) {

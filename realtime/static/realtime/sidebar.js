@@ -2,6 +2,7 @@
 
 import { byId } from "./elements.js";
 
+/** Make the sidebar's buttons work; returns a function that closes it where it is open. */
 export function setUpSidebar() {
   const opener = byId("open-sidebar");
   const set = (isOpen) => {
@@ -28,4 +29,5 @@ export function setUpSidebar() {
   });
   // Widened while open: the sidebar is beside the conversation again, which must not stay out of reach.
   matchMedia("(min-width: 52rem)").addEventListener("change", () => set(false));
+  return close;
 }

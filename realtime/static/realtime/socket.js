@@ -7,6 +7,8 @@ const DELAYS = { first: 400, longest: 20_000 };
 /** While another delivery does the work there is no hurry. */
 const UNHURRIED_DELAYS = { first: 400, longest: 60_000 };
 const OPEN_WITHIN_MS = 10_000;
+/** A handshake that takes longer may be one that something between swallows. */
+const UNANSWERED_AFTER_MS = 3_000;
 const ANSWER_WITHIN_MS = 15_000;
 const PROBE_WITHIN_MS = 3_000;
 /** A connection that stood for so long was a good one. */
@@ -22,7 +24,8 @@ const LASTING_CODES = new Set(["not_found", "invalid_request", "permission_denie
 /**
  * Emits `state` (detail: connecting, online, offline, busy, signed_out, refused, other_user), `frame` (detail:
  * frame), `caught_up` when after connecting everything missed was asked for, `gone` (detail: run id) for a run
- * that the server knows no more, and `steady` when a connection has stood for a while.
+ * that the server knows no more, `unanswered` when a handshake has taken long and is still waited for, and
+ * `steady` when a connection has stood for a while.
  */
 export class ChatSocket extends EventTarget {
   #url;
@@ -66,7 +69,10 @@ export class ChatSocket extends EventTarget {
     }
     this.#socket = socket;
     this.#begunAt = Date.now();
-    this.#timers = [setTimeout(() => this.#drop(socket), OPEN_WITHIN_MS)];
+    this.#timers = [
+      setTimeout(() => this.dispatchEvent(new CustomEvent("unanswered")), UNANSWERED_AFTER_MS),
+      setTimeout(() => this.#drop(socket), OPEN_WITHIN_MS),
+    ];
     socket.addEventListener("message", (event) => {
       // What a given-up connection still brings would be older than what its successor has brought.
       if (socket === this.#socket) this.#receive(JSON.parse(event.data));
@@ -92,9 +98,12 @@ export class ChatSocket extends EventTarget {
 
   /** Find out at once whether the connection still stands: after sleep it often only seems to. */
   wake() {
-    if (this.state === "online") this.#probe(PROBE_WITHIN_MS);
-    else if (this.#socket && Date.now() - this.#begunAt > PROBE_WITHIN_MS) this.#drop(this.#socket);
-    else this.connect();
+    if (this.state === "online") {
+      this.#probe(PROBE_WITHIN_MS);
+      return;
+    }
+    if (this.#socket && Date.now() - this.#begunAt > PROBE_WITHIN_MS) this.#drop(this.#socket);
+    this.connect();
   }
 
   /** Give the connection up, because the computer has no network; it comes back by itself. */
@@ -132,7 +141,12 @@ export class ChatSocket extends EventTarget {
   /** Receive a thread's events no longer. Throws as `send` does. */
   async unwatch(threadId) {
     if (!this.#watched.delete(threadId) || this.state !== "online") return;
-    await this.#request("unsubscribe", { thread_id: threadId });
+    try {
+      await this.#request("unsubscribe", { thread_id: threadId });
+    } catch (error) {
+      // The thread was deleted, and with it there is nothing more to receive.
+      if (error.code !== "not_found") throw error;
+    }
   }
 
   get #isFinal() {

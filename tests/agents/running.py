@@ -101,7 +101,7 @@ async def execute(
     manager: UserContextManager | None = None,
     is_stopping: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Carry a run out, with the offline model unless another is given, and have its owner told of the quotas."""
+    """Carry a run out, with the offline model unless another is given; its owner is told the quotas."""
     run = await call_in_thread(Run.objects.get, id=run_id)
     executor = RunExecutor(
         contexts=UserContextFactory(manager), engines=engines or engines_with(model, manager=manager)

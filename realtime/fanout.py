@@ -7,6 +7,7 @@ left to the event log, which `realtime.catch_up` reads.
 
 import asyncio
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from contextvars import Context
@@ -37,7 +38,7 @@ PATIENCE_S = 3.0
 """A layer that takes longer has failed."""
 RECONNECT_S = 0.5
 
-_PROCESS = str(new_id())
+_TOKEN = str(new_id())
 
 
 class Fanout:
@@ -105,7 +106,12 @@ class Fanout:
     async def _publish(self) -> None:
         try:
             while self._waiting:
-                await self._publish_some(self._take_waiting())
+                envelopes = self._take_waiting()
+                if not await _publish_some(envelopes):
+                    # What came meanwhile is in the log as well, and would only pile up.
+                    lost = [*envelopes.values(), *self._waiting.values()]
+                    self._waiting.clear()
+                    logger.error("%d frames are left to replay", sum(map(len, lost)))
         finally:
             self._publishing = None
 
@@ -117,22 +123,6 @@ class Fanout:
             if count >= MAX_MESSAGE:
                 break
         return taken
-
-    async def _publish_some(self, envelopes: dict[UUID, list[Envelope]]) -> None:
-        message = pack_envelopes(envelopes, origin=_PROCESS)
-        for delay in (*RETRY_DELAYS_S, None):
-            try:
-                async with asyncio.timeout(PATIENCE_S):
-                    await _require_layer().group_send(GROUP, message)
-            except Exception as error:
-                if delay is None:
-                    count = sum(map(len, envelopes.values()))
-                    logger.exception("%d frames of %d users are left to replay", count, len(envelopes))
-                    return
-                logger.warning("The channel layer failed, trying again in %s s: %r", delay, error)
-                await asyncio.sleep(delay)
-            else:
-                return
 
     async def _listen(self) -> None:
         while True:
@@ -170,11 +160,30 @@ class Fanout:
             if not self.is_whole:
                 self.losses += 1
             self._beat_heard_at = asyncio.get_running_loop().time()
-        elif message["type"] == MESSAGE_TYPE and message["origin"] != _PROCESS:
+        elif message["type"] == MESSAGE_TYPE and message["origin"] != _this_process():
             for user, sealed in message["users"]:
                 user_id = UUID(bytes=user)
                 if has_sockets(user_id):
                     await _deliver_in_parts(user_id, unpack_envelopes(user_id, sealed))
+
+
+async def _publish_some(envelopes: dict[UUID, list[Envelope]]) -> bool:
+    """Send one message through the layer, and again when it fails for a moment; return whether it went."""
+    message = pack_envelopes(envelopes, origin=_this_process())
+    for delay in (*RETRY_DELAYS_S, None):
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await _require_layer().group_send(GROUP, message)
+        except TimeoutError:
+            logger.warning("The channel layer has not taken a message for %s s", PATIENCE_S)
+            return False
+        except Exception as error:  # noqa: BLE001 - each layer has errors of its own
+            logger.warning("The channel layer failed (next try in %s s): %r", delay, error)
+            if delay is not None:
+                await asyncio.sleep(delay)
+        else:
+            return True
+    return False
 
 
 async def _deliver_in_parts(user_id: UUID, envelopes: Sequence[Envelope]) -> None:
@@ -183,6 +192,11 @@ async def _deliver_in_parts(user_id: UUID, envelopes: Sequence[Envelope]) -> Non
     for start in range(AT_ONCE, len(envelopes), AT_ONCE):
         await asyncio.sleep(0)
         deliver_here(user_id, envelopes[start : start + AT_ONCE])
+
+
+def _this_process() -> str:
+    # Processes that were forked share what was made before.
+    return f"{_TOKEN}.{os.getpid()}"
 
 
 def _shared_layer() -> Any:

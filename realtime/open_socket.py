@@ -73,7 +73,7 @@ class OpenSocket:
         clock.add(connection)
         self._undo += [partial(clock.remove, connection), partial(review.remove, place)]
         connection.outbox.start()
-        await review.add(place, since=since)
+        review.add(place, since=since)
 
     async def leave(self) -> None:
         """Give back all that was taken up; what cannot be given back now expires by itself."""

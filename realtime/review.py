@@ -30,7 +30,11 @@ logger = logging.getLogger(__name__)
 
 REVIEW_SECONDS = 30.0
 """Limits also end by the clock, as overrides and grants do; so everything is looked at this often."""
-NOT_OF_QUOTAS = frozenset((LISTENING.kind, "membership", "user"))
+OPENED = "opened"
+"""Kind of a change that is told by nobody: a socket was opened while something was changed."""
+NOT_OF_QUOTAS = frozenset((LISTENING.kind, OPENED, "membership", "user"))
+AT_ONCE = 256
+"""Sockets that are looked at by one statement each time."""
 REVOKED = "Your account or its membership in this organisation was ended."
 SIGNED_OUT = "Your sign-in was ended: by a log-out, or because the password was changed."
 FEWER_ALLOWED = "Fewer connections are allowed at once now."
@@ -59,16 +63,18 @@ class SocketReview:
         self._expected += 1
         return self._heard
 
-    async def add(self, place: SocketPlace, *, since: int) -> None:
-        """Look after an open socket, and at what changed since `expect` was called for it.
+    def add(self, place: SocketPlace, *, since: int) -> None:
+        """Look after an open socket, and soon at what changed since `expect` was called for it.
 
         Its sign-in is looked at again in any case: it may have been ended before `expect`.
         """
         self._places.add(place)
-        self.check_sign_ins(place.connection.user_id)
+        member = _member(place)
+        self.check_sign_ins(member.user_id)
         if self._heard != since:
-            await self._enforce([place])
-            await self._refresh([place])
+            # Together with those of others, as if it had been told.
+            for subscription in self._subscriptions:
+                subscription.put(Change(kind=OPENED, tenant_id=member.tenant_id, user_id=member.user_id))
 
     def check_sign_ins(self, user_id: UUID) -> None:
         """Have a user's sign-ins looked at in a moment, as after one was exchanged for another."""
@@ -92,17 +98,22 @@ class SocketReview:
         await get_change_listener().unsubscribe(*subscriptions)
 
     async def _look_from_time_to_time(self) -> None:
+        """Look at everything within `REVIEW_SECONDS`, at some after others, so that no moment is busier."""
         while True:
-            await asyncio.sleep(REVIEW_SECONDS)
-            try:
-                await self._enforce_sign_ins(list(self._places))
-                await self._enforce(self._places)
-            except Exception:
-                logger.exception("The open sockets could not be looked at; it is tried again")
+            places = list(self._places)
+            parts = [places[start : start + AT_ONCE] for start in range(0, len(places), AT_ONCE)] or [[]]
+            for part in parts:
+                await asyncio.sleep(REVIEW_SECONDS / len(parts))
+                here = [place for place in part if place in self._places]
+                try:
+                    await self._enforce_sign_ins(here)
+                    await self._enforce(here)
+                except Exception:
+                    logger.exception("The open sockets could not be looked at; it is tried again")
 
     async def _apply(self, changes: frozenset[Change]) -> None:
         of_rights = [change for change in changes if change.kind != SIGN_IN]
-        if of_rights:
+        if any(change.kind != OPENED for change in of_rights):
             self._heard += 1
         await self._enforce_sign_ins(self._signed_in_by(changes))
         if of_rights:
@@ -119,11 +130,19 @@ class SocketReview:
         tiers = {change.tier_id for change in changes if change.tier_id is not None}
         here = {place.connection.context.tenant_id for place in self._places}
         on_tiers = await call_in_thread(tenants_on, tiers, among=here) if tiers and here else set()
+        of_user: dict[UUID | None, list[Change]] = {}
+        for change in changes:
+            if change.tier_id is None:
+                of_user.setdefault(change.user_id, []).append(change)
+        of_any = of_user.pop(None, [])
         return [
             place
             for place in self._places
             if place.connection.context.tenant_id in on_tiers
-            or any(_is_about(change, place.connection) for change in changes if change.tier_id is None)
+            or any(_is_about(change, place.connection) for change in of_any)
+            or any(
+                _is_about(change, place.connection) for change in of_user.get(place.connection.user_id, ())
+            )
         ]
 
     def _signed_in_by(self, changes: frozenset[Change]) -> list[SocketPlace]:

@@ -33,15 +33,14 @@ def main() -> None:
 def _serve_uvicorn(name: str, listener: socket.socket) -> None:
     import uvicorn
 
-    from netra_site.web_server import web_server_options
+    from netra_site.web_server import settle_garbage_collection, web_server_options
 
     application = _application(name)
 
     async def serve() -> None:
         config = uvicorn.Config(application, **web_server_options())
         config.load()
-        gc.collect()
-        gc.freeze()
+        settle_garbage_collection()
         serve_commands(_handlers(name, listener), asyncio.get_running_loop())
         await uvicorn.Server(config).serve([listener])
 

@@ -24,6 +24,7 @@ from contexts.models import (
     User,
 )
 from contexts.windows import EPOCH
+from realtime import open_socket as open_socket_module
 from realtime.review import get_socket_review
 from tests.factories import Cast, make_tenant, make_user
 from tests.realtime.sockets import OpenSocket, Socket
@@ -284,14 +285,16 @@ async def test_a_change_while_a_socket_opens_is_not_missed(
     """The account is deactivated after its standing was read, before the socket is looked after."""
     other = await open_socket(cast.carol)
     review = get_socket_review()
-    add = review.add
+    open_in_batches = open_socket_module._open_in_batches
 
-    async def add_late(place: Any, *, since: int) -> None:
+    async def open_late(wanted: Any) -> Any:
+        since = review._heard
+        opened = await open_in_batches(wanted)
         await change(User.objects.filter(id=cast.alice.id).update, is_active=False)
         await eventually(lambda: review._heard > since)
-        await add(place, since=since)
+        return opened
 
-    monkeypatch.setattr(review, "add", add_late)
+    monkeypatch.setattr(open_socket_module, "_open_in_batches", open_late)
     socket = await open_socket(cast.alice)
     await revoked(socket)
     assert await other.hears_nothing()

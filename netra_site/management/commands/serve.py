@@ -20,7 +20,7 @@ from agents.event_writer import close_event_writer
 from agents.worker import run_worker
 from contexts.database import close_async_pool
 from contexts.sweeper import sweep_contexts
-from netra_site.web_server import web_server_options
+from netra_site.web_server import settle_garbage_collection, web_server_options
 from realtime.quota_reports import flush_quota_reports
 
 UNTAKEN_SECONDS = 30
@@ -74,9 +74,7 @@ class Command(BaseCommand):
 async def _serve(listener: socket.socket, *, with_worker: bool) -> None:
     config = uvicorn.Config("netra_site.asgi:application", **web_server_options())
     config.load()
-    # What is loaded by now stays: collections of garbage need not walk it each time, which takes them 0.1 s.
-    gc.collect()
-    gc.freeze()
+    settle_garbage_collection()
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve([listener]), name="serve")
     tasks = [serving]

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from agents.event_sinks import flush_sinks, hand_events
 from agents.events import Event, timestamp_of
 from contexts.context import UserExecutionContext
 from contexts.database import async_pool
+from contexts.tasks import end_task
 
 logger = logging.getLogger(__name__)
 
@@ -149,9 +149,7 @@ class EventWriter:
     async def close(self) -> None:
         """Hand on what was written and end the task."""
         await flush_sinks()
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await end_task(self._task)
 
     async def _write(self) -> None:
         while True:

@@ -9,7 +9,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
 from uuid import UUID
@@ -18,6 +17,7 @@ from weakref import WeakKeyDictionary
 from psycopg import AsyncConnection, Error
 
 from contexts.database import connection_parameters
+from contexts.tasks import end_task
 
 logger = logging.getLogger(__name__)
 
@@ -81,9 +81,7 @@ class Subscription:
 
     async def stop(self) -> None:
         """Tell the receiver nothing more."""
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await end_task(self._task)
 
     async def _work(self) -> None:
         while True:
@@ -131,9 +129,7 @@ class ChangeListener:
         for subscription in subscriptions:
             await subscription.stop()
         if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await end_task(task)
 
     async def _listen(self) -> None:
         missed = LISTENING

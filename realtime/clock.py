@@ -136,10 +136,10 @@ class SocketClock:
             for thread_id, watched_at in connection.feed.watched.items():
                 watching.setdefault(thread_id, []).append(connection)
                 since[thread_id] = min(watched_at, since.get(thread_id, watched_at))
-        looked_at, moment = time.monotonic(), datetime.now(UTC)
-        known = self._known_until - CLOCKS_DIFFER
         if not since:
             return
+        looked_at, moment = time.monotonic(), datetime.now(UTC)
+        known = self._known_until - CLOCKS_DIFFER
         begun = await runs_begun({thread: max(at - CLOCKS_DIFFER, known) for thread, at in since.items()})
         for run in begun:
             for connection in watching[run.thread_id]:

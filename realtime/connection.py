@@ -12,6 +12,7 @@ from agents.events import Event
 from contexts.context import UserExecutionContext
 from contexts.database import call_in_thread
 from contexts.exceptions import NetraError, NotFoundError
+from contexts.tasks import end_task
 from realtime.auth import SignIn
 from realtime.envelopes import Envelope, check_owner
 from realtime.feed import RunFeed, Verdict
@@ -102,7 +103,7 @@ class Connection:
     def extend(self, sign_in: SignIn) -> None:
         """Note that the same user has signed in anew, and stays for longer."""
         self.sign_in = sign_in
-        self.due_at = self.context.created_at
+        self.due_at = self.context.created_at  # at once: the clock reckons anew
 
     async def finish(self) -> None:
         """Send what is queued, as far as the client takes it at once, and stop."""
@@ -112,9 +113,7 @@ class Connection:
     async def stop(self) -> None:
         """Stop sending and reading; the socket is gone."""
         for task in list(self._repairs):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await end_task(task)
         await self.outbox.stop()
 
     async def answer(self, frame: Frame) -> None:

@@ -3,9 +3,9 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from contextvars import Context
 
+from contexts.tasks import end_task
 from realtime.envelopes import DELTA, Envelope
 
 CAPACITY = 256
@@ -55,11 +55,8 @@ class Outbox:
     async def stop(self) -> None:
         """Send no more; what waits is dropped."""
         self._is_open = False
-        writer = self._writer
-        if writer is not None:
-            writer.cancel()
-            with suppress(asyncio.CancelledError):
-                await writer
+        if self._writer is not None:
+            await end_task(self._writer)
         self._queue.clear()
         if self._moved is not None:
             self._moved.set()

@@ -19,6 +19,7 @@ from contexts.manager import get_context_manager
 from contexts.resources import RULES, Resource
 from contexts.rights import Member, leases_over_limit, rights_of, tenants_on
 from contexts.sign_ins import valid_sign_ins
+from contexts.tasks import end_task
 from realtime.connection import Connection
 from realtime.envelopes import Envelope
 from realtime.places import SocketPlace
@@ -93,8 +94,7 @@ class SocketReview:
         subscriptions, self._subscriptions = self._subscriptions, []
         clock, self._clock = self._clock, None
         if clock is not None:
-            clock.cancel()
-            await asyncio.wait([clock])
+            await end_task(clock)
         await get_change_listener().unsubscribe(*subscriptions)
 
     async def _look_from_time_to_time(self) -> None:

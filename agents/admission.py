@@ -5,33 +5,32 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from django.db.models import F
+
 from agents.event_records import last_seq
 from agents.events import Event
-from agents.line import keep_place, lock_line
-from agents.models import Message, Run, RunEvent
+from agents.journal import NOTHING_EARLIER, Earlier
+from agents.line import keep_place, lock_line, run_reservation
+from agents.models import Message, Run, RunEvent, RunStep
 from agents.models.runs import OPEN_STATUSES, RunStatus
 from agents.outcomes import RunOutcome, close_run
 from agents.state import DeepAgentState, Turn
+from agents.told import ToldEvent
 from agents.tools.datasets import ATTACHED_DATASETS
 from contexts.context import UserExecutionContext
 from contexts.exceptions import LimitError, NetraError, RunFailedError
 from contexts.factory import UserContextFactory
-from contexts.quotas import limit_of
+from contexts.quotas import fence_quota, limit_of
 from contexts.resources import Resource
 from contexts.scope import owner_scope
 
 MAX_ATTEMPTS = 3
+"""How often a run may be lost, those aside that were handed back."""
+MAX_HAND_BACKS = 50
+DRAWN = (Resource.TOKENS, Resource.COST_USD, Resource.CPU_SECONDS)
+"""What a run sets aside as it needs it, and a lost attempt has set aside in vain."""
 MAX_HISTORY = 20
 MAX_TURN_LENGTH = 4_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutOffCall:
-    """A tool call whose end nobody will tell any more."""
-
-    agent_name: str
-    call_id: str
-    tool_name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,30 +45,42 @@ class BegunRun:
     concurrent_runs: int
     """How many runs the user may have at once."""
     state: DeepAgentState
-    cut_off_calls: tuple[CutOffCall, ...]
-    """Tool calls that an earlier attempt began and never told the end of."""
+    earlier: Earlier = NOTHING_EARLIER
+    """What earlier attempts did and told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedRun:
-    """A run that could not be taken on and was ended; none: it had ended before, or waits in line again."""
+    """A run that could not be taken on and was ended.
+
+    None: it had ended before, waits in line again, or is another worker's.
+    """
 
     event: Event | None
 
 
 def begin_run(
-    run_id: UUID, factory: UserContextFactory, *, user_id: UUID, tenant_id: UUID
+    run_id: UUID,
+    factory: UserContextFactory,
+    *,
+    user_id: UUID,
+    tenant_id: UUID,
+    given_back: int | None = None,
 ) -> BegunRun | EndedRun:
     """Take a run of this owner on as its next attempt, which fences every earlier one.
 
     A run whose cancellation was asked for, that was lost too often, or whose user may no longer
-    use it, is ended here.
+    use it, is ended here. `given_back` is the attempt that its worker begins anew itself.
     """
     with ExitStack() as undo:
         with owner_scope(user_id=user_id, tenant_id=tenant_id):
             run = Run.objects.select_for_update().filter(id=run_id).first()
             if run is None or run.status not in OPEN_STATUSES:
                 return EndedRun(event=None)
+            if given_back is not None:
+                if given_back != run.attempt:
+                    return EndedRun(event=None)  # another worker has it by now
+                run.hand_backs += 1
             outcome = _reason_to_end(run)
             if outcome is None:
                 lock_line(tenant_id=tenant_id, user_id=user_id)
@@ -81,6 +92,7 @@ def begin_run(
                     outcome = RunOutcome.failed(error)
             if outcome is None:
                 run.attempt += 1
+                fence_quota(run_reservation(run), run.attempt, frees=DRAWN if run.attempt > 1 else ())
                 run.status = RunStatus.RUNNING
                 run.started_at = run.started_at or datetime.now(UTC)
                 try:
@@ -99,21 +111,38 @@ def begin_run(
                 return EndedRun(event=close_run(run, outcome))
             undo.callback(factory.manager.cleanup_context_sync, context.context_id)
             run.model = context.preferences.chosen_model
-            run.save(update_fields=["attempt", "status", "started_at", "model"])
+            run.save(update_fields=["attempt", "hand_backs", "status", "started_at", "model"])
             begun = _begun(run, context)
         undo.pop_all()
         return begun
 
 
+def end_cancelled_run(run_id: UUID, *, user_id: UUID, tenant_id: UUID) -> Event | None:
+    """End a run whose cancellation was asked for; return its last event, none when it had ended before."""
+    with owner_scope(user_id=user_id, tenant_id=tenant_id):
+        run = Run.objects.select_for_update().filter(id=run_id, status__in=OPEN_STATUSES).first()
+        if run is None or run.cancel_requested_at is None:
+            return None
+        return close_run(run, RunOutcome.cancelled(by=run.cancel_requested_by or "user"))
+
+
+def note_hand_back(context: UserExecutionContext, *, attempt: int) -> None:
+    """Note that an attempt at the context's run gave it back undone, which is no loss."""
+    assert context.run_id is not None
+    with owner_scope(user_id=context.user_id, tenant_id=context.tenant_id):
+        runs = Run.objects.filter(id=context.run_id, attempt=attempt, status=RunStatus.RUNNING)
+        runs.update(hand_backs=F("hand_backs") + 1)
+
+
 def _begun(run: Run, context: UserExecutionContext) -> BegunRun:
-    is_resumed = run.attempt > 1
+    earlier = _earlier(run) if run.attempt > 1 else NOTHING_EARLIER
     return BegunRun(
         context=context,
         attempt=run.attempt,
         last_seq=last_seq(run.id),
         concurrent_runs=int(limit_of(context, Resource.CONCURRENT_RUNS)),
-        has_started=is_resumed and RunEvent.objects.filter(run_id=run.id, type="agent_started").exists(),
-        cut_off_calls=_cut_off_calls(run) if is_resumed else (),
+        has_started=any(event.type == "agent_started" for event in earlier.events),
+        earlier=earlier,
         state=DeepAgentState(
             question=run.text,
             history=_history(run),
@@ -126,8 +155,9 @@ def _begun(run: Run, context: UserExecutionContext) -> BegunRun:
 
 def _reason_to_end(run: Run) -> RunOutcome | None:
     if run.cancel_requested_at is not None:
-        return RunOutcome.cancelled(by="user")
-    if run.attempt >= MAX_ATTEMPTS:
+        return RunOutcome.cancelled(by=run.cancel_requested_by or "user")
+    losses = run.attempt - run.hand_backs
+    if losses >= MAX_ATTEMPTS or run.hand_backs > MAX_HAND_BACKS:
         return RunOutcome.failed(
             RunFailedError(
                 f"The run was begun {run.attempt} times and lost each time.",
@@ -138,18 +168,13 @@ def _reason_to_end(run: Run) -> RunOutcome | None:
     return None
 
 
-def _cut_off_calls(run: Run) -> tuple[CutOffCall, ...]:
-    events = RunEvent.objects.filter(run_id=run.id, type__in=("tool_executing", "tool_completed"))
-    calls: dict[str, CutOffCall] = {}
-    for event in events.order_by("seq"):
-        call_id = event.data["call_id"]
-        if event.type == "tool_completed":
-            calls.pop(call_id, None)
-        else:
-            calls[call_id] = CutOffCall(
-                agent_name=event.agent_name, call_id=call_id, tool_name=event.data["tool_name"]
-            )
-    return tuple(calls.values())
+def _earlier(run: Run) -> Earlier:
+    events = RunEvent.objects.filter(run_id=run.id).order_by("seq")
+    told = events.values_list("type", "agent_name", "data", "created_at")
+    return Earlier(
+        steps=dict(RunStep.objects.filter(run_id=run.id).values_list("name", "content")),
+        events=tuple(ToldEvent(*event) for event in told),
+    )
 
 
 def _history(run: Run) -> list[Turn]:

@@ -32,32 +32,23 @@ class AgentStep:
         member: ContextAgent,
         log: EventLog,
         *,
-        first_step: int,
         notices: list[str],
         streams_text: bool = True,
     ) -> None:
-        """Run `member`; its thoughts are numbered from `first_step`, `notices` are told among them.
+        """Run `member`; `notices` are told among its thoughts.
 
         With `streams_text` a text that it returns is the answer, and passed on as it is written.
         """
         self._member = member
         self._log = log
-        self._step = first_step
         self._notices = notices
         self._streams_text = streams_text and member.specification.output_type is str
         self._answer = DeltaStream(log)
 
-    @property
-    def next_step(self) -> int:
-        """Return the number of the next thought."""
-        return self._step
-
     async def think(self, text: str) -> None:
         """Tell the user what the agent is about to do."""
         self._log.check(text)  # all of it, for what is cut may leave half of an identifier
-        data = {"step": self._step, "text": disclose_thought(text)}
-        self._step += 1
-        await self._log.append("agent_thinking", agent_name=self._member.specification.name, data=data)
+        await self._log.append_thought(disclose_thought(text), agent_name=self._member.specification.name)
 
     async def run(self, state: DeepAgentState) -> Any:
         """Return the agent's typed output.

@@ -3,12 +3,12 @@
 import time
 from dataclasses import dataclass
 from typing import Any, Self
-from uuid import uuid4
 
 from agents.disclosure import SECRET_PARAMETERS, Disclosure, disclose
 from agents.event_log import EventLog
+from agents.event_writer import Step
 from agents.interruption import finish_all
-from agents.tool_calls import CALL_ID, keep_call
+from agents.tool_calls import keep_call
 from agents.tools import TOOLS
 from contexts.audit import append_audit
 from contexts.context import UserExecutionContext
@@ -51,17 +51,14 @@ class CallReport:
         tool_name: str,
         params: dict[str, Any],
         agent_name: str,
-        call_id: str | None,
+        call_id: str,
     ) -> None:
-        """Report to `log` a call that an agent of `context` makes; its time counts from now.
-
-        A model's provider may call a call anything; an id that no address could carry is replaced.
-        """
+        """Report to `log` a call that an agent of `context` makes; its time counts from now."""
         self._log = log
         self._context = context
         self._tool_name = tool_name
         self._agent_name = agent_name
-        self._call_id = call_id if call_id and CALL_ID.fullmatch(call_id) else uuid4().hex
+        self._call_id = call_id
         self._params = params
         self._disclosed = disclose(params, secret_names=SECRET_PARAMETERS)
         self._started_at = time.perf_counter()
@@ -72,13 +69,16 @@ class CallReport:
         # Once begun it is told, for an interrupted call is told to have ended.
         await finish_all(self._tell("tool_executing", self._disclosed, data))
 
-    async def end(self, outcome: CallOutcome) -> None:
-        """Tell the user and the audit how the call ended, both at once; raises as `begin` does."""
+    async def end(self, outcome: CallOutcome, step: Step | None = None) -> None:
+        """Tell the user and the audit how the call ended, both at once; raises as `begin` does.
+
+        `step` keeps the outcome for a later attempt.
+        """
         duration_ms = round((time.perf_counter() - self._started_at) * 1000)
         is_ok, value = outcome.code is None, outcome.disclosed
         data = {"ok": is_ok, outcome.field: value.told, "duration_ms": duration_ms}
         await finish_all(
-            self._tell("tool_completed", value, data, **{outcome.field: value.kept}),
+            self._tell("tool_completed", value, data, step, **{outcome.field: value.kept}),
             append_audit(
                 self._context,
                 "tool_called",
@@ -93,7 +93,12 @@ class CallReport:
         )
 
     async def _tell(
-        self, event_type: str, disclosed: Disclosure, data: dict[str, Any], **outcome: Any
+        self,
+        event_type: str,
+        disclosed: Disclosure,
+        data: dict[str, Any],
+        step: Step | None = None,
+        **outcome: Any,
     ) -> None:
         """Append an event; if it has only a part of what there is, all of it is kept first."""
         identity = {"call_id": self._call_id, "tool_name": self._shown_name}
@@ -102,7 +107,9 @@ class CallReport:
             self._log.check([self._disclosed.kept, outcome])
             await keep_call(self._log, **identity, params=self._disclosed.kept, **outcome)
             is_cut = {"is_cut": True}
-        await self._log.append(event_type, agent_name=self._agent_name, data=identity | data | is_cut)
+        await self._log.append(
+            event_type, agent_name=self._agent_name, data=identity | data | is_cut, step=step
+        )
 
     @property
     def _shown_name(self) -> str:

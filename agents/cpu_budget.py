@@ -6,10 +6,11 @@ from decimal import Decimal
 from typing import TypeVar
 
 from agents.interruption import Interruptible
+from agents.tools.threads import get_tool_threads
 from agents.tools.work import ToolWork
-from contexts.database import call_in_thread
-from contexts.exceptions import LimitError, NetraError, ToolError
-from contexts.metering import QuotaMeter, Taken
+from contexts.database import call_in_executor
+from contexts.exceptions import FencedError, LimitError, NetraError, ToolError
+from contexts.metering import QuotaMeter, Taken, log_lost_use
 from contexts.quotas import draw_quota
 from contexts.resources import Resource
 
@@ -32,13 +33,16 @@ class CpuBudget:
         self._work = work
         self._taken = Decimal(0)
         self._is_counted = False
+        self._threads = get_tool_threads()
+        # Without a meter the call is not counted among its run's.
+        self._owner: object = work if meter is None else meter.reservation.id
 
     async def begin(self) -> None:
         """Set the first seconds aside.
 
         Raises:
             ToolError: when none are left.
-            ConflictError, UnavailableError: as `QuotaMeter.take` does.
+            ConflictError, FencedError, UnavailableError: as `QuotaMeter.take` does.
         """
         try:
             await self._take_more()
@@ -48,17 +52,18 @@ class CpuBudget:
     async def run(self, function: Callable[[], T]) -> T:
         """Return what `function` returns; it runs in a thread, and is stopped when the seconds are used up.
 
-        Python code goes on in its thread to its end, which nobody waits for; it is counted nevertheless.
+        Nobody waits for Python code that goes on then, until it is ended; it is counted nevertheless. A call
+        waits when its run, or all runs together, have as many under way as there may be.
 
         Raises:
             ToolError: when it was stopped.
-            ConflictError, UnavailableError: when no more could be set aside for another reason.
+            ConflictError, FencedError, UnavailableError: when no more could be set aside for another reason.
         """
         interruption = Interruptible()
         watching = asyncio.create_task(self._watch(interruption), name="watch-cpu")
         try:
             async with interruption:
-                return await call_in_thread(self._run, function)
+                return await call_in_executor(self._threads.for_run(self._owner), self._run, function)
         finally:
             self._work.stop()
             watching.cancel()
@@ -80,11 +85,13 @@ class CpuBudget:
 
     def _run(self, function: Callable[[], T]) -> T:
         try:
-            return self._work.run(function)
+            return self._work.run(function, abandon=self._threads.abandon)
         finally:
             # What went on after the call was over.
             if self._is_counted and self._taken and self._meter is not None:
-                draw_quota(self._meter.reservation, {Resource.CPU_SECONDS: self._work.count()})
+                late: dict[str, float] = {Resource.CPU_SECONDS: self._work.count()}
+                if not draw_quota(self._meter.reservation, late):
+                    log_lost_use(self._meter.reservation, late)
 
     async def _watch(self, interruption: Interruptible) -> None:
         while self._taken:
@@ -97,12 +104,12 @@ class CpuBudget:
                     if left <= 0:
                         self._stop(interruption, ToolError(f"The tool was stopped. {error.message}"))
                         return
-                except NetraError as error:
+                except (NetraError, FencedError) as error:
                     self._stop(interruption, error)
                     return
             await asyncio.sleep(min(max(left, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS))
 
-    def _stop(self, interruption: Interruptible, error: NetraError) -> None:
+    def _stop(self, interruption: Interruptible, error: NetraError | FencedError) -> None:
         self._work.stop()
         interruption.interrupt(error)
 

@@ -17,18 +17,22 @@ from agents.call_report import CallOutcome, CallReport
 from agents.cpu_budget import CpuBudget
 from agents.disclosure import Disclosure, disclose
 from agents.event_log import EventLog, FencedError
+from agents.event_writer import Step
 from agents.interruption import finish_all
+from agents.journal import CallIds, Journal, ToolOutcome
 from agents.state import Evidence
 from agents.tools import TOOLS, Tool, ToolEnvironment
 from agents.tools.definition import Parameters
 from agents.tools.sessions import AnalysisSessions
 from agents.tools.work import ToolWork
 from contexts.context import UserExecutionContext
+from contexts.database_loss import is_database_away
 from contexts.exceptions import (
     ContextClosedError,
     ContextIsolationError,
     InvalidRequestError,
     NetraError,
+    OutcomeUnknownError,
     PermissionDeniedError,
     QuarantinedError,
     ToolError,
@@ -44,6 +48,7 @@ class _Call:
 
     tool_name: str
     params: dict[str, Any]
+    call_id: str
     context: UserExecutionContext
     work: ToolWork
     budget: CpuBudget
@@ -53,7 +58,12 @@ class UnifiedToolDispatcher:
     """Runs the tools of one run; made by `for_context`, useless for any other user's context."""
 
     def __init__(
-        self, token: object, context: UserExecutionContext, log: EventLog, meter: QuotaMeter | None
+        self,
+        token: object,
+        context: UserExecutionContext,
+        log: EventLog,
+        meter: QuotaMeter | None,
+        journal: Journal,
     ) -> None:
         """Refuse: use `for_context`."""
         if token is not _TOKEN:
@@ -61,19 +71,27 @@ class UnifiedToolDispatcher:
         self._context = context
         self._log = log
         self._meter = meter
+        self._journal = journal
+        self._call_ids = CallIds()
         self._sessions = AnalysisSessions(context)
         self.evidence: list[Evidence] = []
         """Results so far, in the order in which they came."""
 
     @classmethod
     def for_context(
-        cls, context: UserExecutionContext, log: EventLog, *, meter: QuotaMeter | None = None
+        cls,
+        context: UserExecutionContext,
+        log: EventLog,
+        *,
+        meter: QuotaMeter | None = None,
+        journal: Journal | None = None,
     ) -> Self:
         """Return a run's dispatcher; what it opens is closed with `context`.
 
-        What its tools use is drawn from `meter`; without one it is not counted.
+        What its tools use is drawn from `meter`; without one it is not counted. What calls came to is kept
+        in `journal`, and what is there is not called again; without one the run has no earlier attempt.
         """
-        dispatcher = cls(_TOKEN, context, log, meter)
+        dispatcher = cls(_TOKEN, context, log, meter, journal or Journal(log))
         log.manager.on_close(context, dispatcher.close)
         return dispatcher
 
@@ -98,43 +116,87 @@ class UnifiedToolDispatcher:
     ) -> dict[str, Any]:
         """Run a tool and return its result as JSON-like data.
 
+        What an earlier attempt at the run has called already is not called again.
+
         Raises:
             NetraError: what the tool or the dispatcher refuses; the run may go on.
             ContextIsolationError: for a context that is not of this dispatcher's run, or when the call or
                 its result carries something of another user; the run has to end.
             QuarantinedError: when the context was quarantined.
+            RunHandedBackError: when the run is to go on elsewhere.
+            FencedError: when it does so already.
         """
         self._check_owner(context)
-        work = ToolWork()
-        call = _Call(tool_name, params, context, work, CpuBudget(self._meter, work))
-        report = CallReport(
-            self._log, context, tool_name=tool_name, params=params, agent_name=agent_name, call_id=call_id
-        )
-        outcome: CallOutcome | None = None
-        try:
-            self._check_params(call)
-            await report.begin()
-            result, disclosed = await self._run(call)
-            self._log.check(result)
-            outcome = CallOutcome(disclosed)
-        except FencedError:
-            raise  # the run is another attempt's, and nothing more is written
-        except NetraError as error:
-            outcome = CallOutcome.failed(error.code, error.message)
-            raise
-        except asyncio.CancelledError:
-            outcome = CallOutcome.failed("cancelled", "The call was interrupted.")
-            raise
-        except Exception:
-            outcome = CallOutcome.failed("internal", "The tool failed.")
-            raise
-        finally:
-            reports = () if outcome is None else (report.end(outcome),)
-            await finish_all(*reports, call.budget.count())
+        call_id = self._call_ids.make(call_id or f"{agent_name}.{tool_name}")
+        outcome = self._journal.outcome(call_id)
+        if outcome is None:
+            self._journal.begin_step()
+            work = ToolWork()
+            call = _Call(tool_name, params, call_id, context, work, CpuBudget(self._meter, work))
+            result = await self._call(call, agent_name)
+        elif outcome.result is None:
+            raise _error_of(outcome)
+        else:
+            result = outcome.result
         self.evidence.append(
             Evidence(agent_name=agent_name, tool_name=tool_name, params=params, result=result)
         )
         return result
+
+    async def _call(self, call: _Call, agent_name: str) -> dict[str, Any]:
+        """Call a tool and tell of it; what it came to is kept for later attempts."""
+        report = CallReport(
+            self._log,
+            call.context,
+            tool_name=call.tool_name,
+            params=call.params,
+            agent_name=agent_name,
+            call_id=call.call_id,
+        )
+        told: CallOutcome | None = None
+        kept: Step | None = None
+        try:
+            self._check_params(call)
+            if self._log.was_begun(call.call_id):
+                await self._check_repeatable(call)
+            await report.begin()
+            result, disclosed = await self._run(call)
+            self._log.check(result)
+            told = CallOutcome(disclosed)
+            kept = self._journal.step_of_call(call.call_id, ToolOutcome(result))
+        except FencedError:
+            raise  # the run is another attempt's, and nothing more is written
+        except (ContextClosedError, ContextIsolationError, QuarantinedError) as error:
+            told = CallOutcome.failed(error.code, error.message)
+            raise
+        except NetraError as error:
+            if is_database_away(error):
+                raise  # the call is made again when it is back
+            told = CallOutcome.failed(error.code, error.message)
+            outcome = ToolOutcome(None, error.code, error.message)
+            kept = self._journal.step_of_call(call.call_id, outcome)
+            raise
+        except asyncio.CancelledError:
+            if not self._journal.is_handed_back:
+                told = CallOutcome.failed("cancelled", "The call was interrupted.")
+            raise
+        except Exception as error:
+            if not is_database_away(error):
+                told = CallOutcome.failed("internal", "The tool failed.")
+            raise
+        finally:
+            reports = () if told is None else (report.end(told, kept),)
+            await finish_all(*reports, call.budget.count())
+        return result
+
+    async def _check_repeatable(self, call: _Call) -> None:
+        """Check that a call which an earlier attempt began may be made again."""
+        await self._log.confirm()
+        tool = TOOLS.get(call.tool_name)
+        if tool is not None and not tool.is_repeatable:
+            raise OutcomeUnknownError(
+                f"{tool.name} was cut off, and is not called again: its outcome is unknown."
+            )
 
     def _check_params(self, call: _Call) -> None:
         """Check all of the parameters, for what is cut off or redacted is not seen later."""
@@ -157,7 +219,11 @@ class UnifiedToolDispatcher:
     def _work(self, call: _Call, tool: Tool, parameters: Parameters) -> tuple[dict[str, Any], Disclosure]:
         """Call the tool in this thread; return its result as it is, and as it may be told."""
         environment = ToolEnvironment(
-            context=call.context, sessions=self._sessions, work=call.work, now=datetime.now(UTC)
+            context=call.context,
+            sessions=self._sessions,
+            work=call.work,
+            call_id=call.call_id,
+            now=datetime.now(UTC),
         )
         result = tool.function(environment, parameters).model_dump(mode="json")
         self._allow_what_the_data_hold(result, call.work)
@@ -202,6 +268,15 @@ class UnifiedToolDispatcher:
             mine.run_id,
         ):
             raise ContextIsolationError("A tool was called in a context that is not of this run.")
+
+
+def _error_of(outcome: ToolOutcome) -> NetraError:
+    """Return the error that a call ended with, as agents are told of it."""
+    if outcome.code == InvalidRequestError.code:
+        return InvalidRequestError(outcome.message)
+    error = ToolError(outcome.message)
+    error.code = outcome.code  # type: ignore[misc]
+    return error
 
 
 def _find_tool(call: _Call) -> tuple[Tool, Parameters]:

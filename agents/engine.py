@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic_ai.models import Model
@@ -11,7 +12,9 @@ from agents.agent_step import AgentStep
 from agents.dispatcher import UnifiedToolDispatcher
 from agents.event_log import EventLog
 from agents.interruption import Interruptible, finish_all
+from agents.journal import Journal, RunHandedBackError
 from agents.llm.budget import MODEL_RESOURCES, ModelBudget
+from agents.llm.journaled import JournaledModel
 from agents.llm.offline import offline_model
 from agents.markdown import render_markdown
 from agents.outcomes import RunOutcome
@@ -24,6 +27,7 @@ from contexts.exceptions import (
     ConflictError,
     ContextClosedError,
     ContextIsolationError,
+    FencedError,
     NetraError,
     QuarantinedError,
     QuotaExceededError,
@@ -34,6 +38,8 @@ from contexts.redaction import redact_text
 
 FIRST_AGENT = "triage"
 LAST_AGENT = "reporting"
+PATIENCE_SECONDS = 3.0
+"""How long the end of a run that was interrupted is waited for."""
 QUARANTINED = "The run was stopped: something of another user was about to be reached."
 
 
@@ -49,6 +55,7 @@ class UserExecutionEngine:
         models: Mapping[str, Model],
         budget: ModelBudget,
         log: EventLog,
+        journal: Journal,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Serve `context`, a registered root context with a run; use `ExecutionEngineFactory` to make one."""
@@ -58,23 +65,33 @@ class UserExecutionEngine:
         self._models = models
         self._budget = budget
         self._log = log
+        self._journal = journal
         self._clock = clock
         self._idle_since: float | None = clock()
         self._work = Interruptible()
         self._resting = asyncio.Event()
         self._resting.set()
-        self._dispatcher = UnifiedToolDispatcher.for_context(context, log, meter=budget.meter)
-        self._step = 1
+        self._dispatcher = UnifiedToolDispatcher.for_context(
+            context, log, meter=budget.meter, journal=journal
+        )
+        self._turns = 0
 
     @property
     def usage(self) -> Usage:
         """Return what the models have used so far."""
         return self._budget.usage
 
-    async def run(self, context: UserExecutionContext, state: DeepAgentState, *, resumed: bool) -> RunOutcome:
+    async def run(
+        self,
+        context: UserExecutionContext,
+        state: DeepAgentState,
+        *,
+        resumed: bool,
+        worked_seconds: float = 0.0,
+    ) -> RunOutcome:
         """Answer the question in `state`; every event on the way is committed before it is sent.
 
-        `resumed` says that an earlier attempt has started already.
+        `resumed` says that an earlier attempt has started already, `worked_seconds` how long such worked.
 
         Raises:
             ContextIsolationError: when `context` is not the one this engine was made for, or something of
@@ -84,6 +101,7 @@ class UserExecutionEngine:
             ConflictError: when the engine is at work already.
             NetraError: what ends the run as failed.
             FencedError: when the run was taken over by another attempt.
+            RunHandedBackError: when it was handed back.
         """
         if context is not self.context:
             raise ContextIsolationError("This engine serves another context.")
@@ -94,7 +112,14 @@ class UserExecutionEngine:
         try:
             async with self._work:
                 self._end_when_quarantined()
-                return await self._answer(state, resumed=resumed)
+                outcome = await self._answer(state, resumed=resumed, worked_seconds=worked_seconds)
+        except Exception:
+            # Whatever the agents' framework made of the journal's refusal, nothing more was begun.
+            if self._journal.has_refused:
+                raise RunHandedBackError from None
+            raise
+        else:
+            return outcome
         finally:
             self._idle_since = self._clock()
             self._resting.set()
@@ -104,14 +129,22 @@ class UserExecutionEngine:
         """Return since when the engine does nothing, by its factory's clock; none: it is running."""
         return self._idle_since
 
-    def interrupt(self, error: NetraError) -> None:
+    def interrupt(self, error: NetraError | FencedError) -> None:
         """Have the run end with `error`, now or when it begins; only the first call counts."""
         self._work.interrupt(error)
 
+    def hand_back(self) -> None:
+        """Have the run go on elsewhere: no further step is begun here."""
+        self._journal.hand_back()
+
     async def close(self) -> None:
-        """End the run, if one is under way, and close what its tools have opened."""
+        """End the run, if one is under way, and close what its tools have opened.
+
+        Code of an agent that does not let itself be interrupted is left to itself: it can write nothing.
+        """
         self.interrupt(ContextClosedError("The run's engine was closed."))
-        await self._resting.wait()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._resting.wait(), PATIENCE_SECONDS)
         await asyncio.to_thread(self._dispatcher.close)
 
     def _end_when_quarantined(self) -> None:
@@ -123,8 +156,8 @@ class UserExecutionEngine:
         # The quarantine of a child is its whole family's.
         self._manager.on_quarantine(self.context, stop)
 
-    async def _answer(self, state: DeepAgentState, *, resumed: bool) -> RunOutcome:
-        started = time.perf_counter()
+    async def _answer(self, state: DeepAgentState, *, resumed: bool, worked_seconds: float) -> RunOutcome:
+        started = time.perf_counter() - worked_seconds
         # What the user brought up themselves may be spoken of.
         if self._manager.detects:
             said = [state.question, *(turn.text for turn in state.history)]
@@ -173,7 +206,9 @@ class UserExecutionEngine:
         plain = {"dataset_id": found.params["dataset_id"], "entities": {}, "reply": None}
         state.triage = state.triage.model_copy(update=plain)
         child = self._make_child(LAST_AGENT)
-        step = self._make_step(LAST_AGENT, child, model=offline_model(LAST_AGENT), streams_text=False)
+        step = self._make_step(
+            LAST_AGENT, child, turn="early", model=offline_model(LAST_AGENT), streams_text=False
+        )
         findings = await self._run_step(step, child, state)
         return f"{notice} This is what was found out until then.\n\n{findings}"
 
@@ -236,25 +271,19 @@ class UserExecutionEngine:
         name: str,
         child: UserExecutionContext,
         *,
+        turn: str | None = None,
         model: Model | None = None,
         streams_text: bool = True,
     ) -> AgentStep:
-        member = self._registry.create_for_context(
-            name, child, self._dispatcher, model=model or self._models[name]
-        )
-        return AgentStep(
-            member,
-            self._log,
-            first_step=self._step,
-            notices=self._budget.notices,
-            streams_text=streams_text,
-        )
+        turn, self._turns = turn or f"{self._turns}.{name}", self._turns + 1
+        journaled = JournaledModel(model or self._models[name], self._journal.turn(turn), self._budget)
+        member = self._registry.create_for_context(name, child, self._dispatcher, model=journaled)
+        return AgentStep(member, self._log, notices=self._budget.notices, streams_text=streams_text)
 
     async def _run_step(self, step: AgentStep, child: UserExecutionContext, state: DeepAgentState) -> Any:
         try:
             return await step.run(state)
         finally:
-            self._step = step.next_step
             state.evidence = list(self._dispatcher.evidence)
             await self._manager.cleanup_context(child.context_id)
 

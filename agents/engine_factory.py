@@ -12,6 +12,7 @@ from uuid import UUID
 from agents.engine import UserExecutionEngine
 from agents.engine_metrics import EngineMetrics
 from agents.event_log import EventLog
+from agents.journal import Journal
 from agents.llm.budget import ModelBudget
 from agents.model_breakers import ModelBreakers
 from agents.registry import AgentRegistry
@@ -19,6 +20,7 @@ from contexts.context import UserExecutionContext
 from contexts.exceptions import (
     ConflictError,
     ContextClosedError,
+    FencedError,
     NetraError,
     QuotaExceededError,
     UnavailableError,
@@ -61,6 +63,7 @@ class ExecutionEngineFactory:
         self._breakers = ModelBreakers()
         self._active: dict[UUID, UserExecutionEngine] = {}
         self._is_shut_down = False
+        self._hands_back = False
         self._counts: Counter[str] = Counter()
 
     @property
@@ -80,6 +83,13 @@ class ExecutionEngineFactory:
         if engine is not None and engine.context is context:
             engine.interrupt(error)
 
+    async def end_earlier_attempt(self, run_id: UUID) -> None:
+        """End the engine that a run still has here from an attempt that was taken for lost meanwhile."""
+        engine = self._active.get(run_id)
+        if engine is not None:
+            engine.interrupt(FencedError("The run has come back as another attempt."))
+            await self.cleanup_engine(engine)
+
     def metrics(self) -> EngineMetrics:
         """Return the counts since the factory was made."""
         names = (name for name in EngineMetrics.__dataclass_fields__ if name != "active")
@@ -87,14 +97,19 @@ class ExecutionEngineFactory:
 
     @asynccontextmanager
     async def user_execution_scope(
-        self, context: UserExecutionContext, log: EventLog, *, concurrent_runs: int = 1
+        self,
+        context: UserExecutionContext,
+        log: EventLog,
+        *,
+        journal: Journal | None = None,
+        concurrent_runs: int = 1,
     ) -> AsyncIterator[UserExecutionEngine]:
         """Make the engine of `context`'s run for the time of the block.
 
         Raises:
             NetraError: as `create_for_user` does.
         """
-        engine = self.create_for_user(context, log, concurrent_runs=concurrent_runs)
+        engine = self.create_for_user(context, log, journal=journal, concurrent_runs=concurrent_runs)
         try:
             yield engine
         except TimeoutError:
@@ -104,9 +119,16 @@ class ExecutionEngineFactory:
             await self.cleanup_engine(engine)
 
     def create_for_user(
-        self, context: UserExecutionContext, log: EventLog, *, concurrent_runs: int = 1
+        self,
+        context: UserExecutionContext,
+        log: EventLog,
+        *,
+        journal: Journal | None = None,
+        concurrent_runs: int = 1,
     ) -> UserExecutionEngine:
         """Make an engine; the caller hands it back with `cleanup_engine`.
+
+        Without a `journal` the run has no earlier attempt.
 
         Raises:
             ConflictError: when the run has an engine already, or the context has no run.
@@ -134,17 +156,34 @@ class ExecutionEngineFactory:
                 resets_at=None,
             )
         try:
-            engine = self._breakers.call(context.preferences.model, partial(self._make, context, log))
+            journal = journal or Journal(log)
+            engine = self._breakers.call(
+                context.preferences.model, partial(self._make, context, log, journal)
+            )
         except Exception:
             self._counts["creation_errors"] += 1
             raise
         self._active[run_id] = engine
         self._counts["created"] += 1
+        if self._hands_back:
+            engine.hand_back()
         return engine
 
-    def _make(self, context: UserExecutionContext, log: EventLog) -> UserExecutionEngine:
+    def hand_back(self) -> None:
+        """Have every run go on elsewhere, from the end of the step that it is at."""
+        self._hands_back = True
+        for engine in self._active.values():
+            engine.hand_back()
+
+    def take_on(self) -> None:
+        """Have runs be carried out here again; those that were told to go on elsewhere do so."""
+        self._hands_back = False
+
+    def _make(self, context: UserExecutionContext, log: EventLog, journal: Journal) -> UserExecutionEngine:
         assert context.run_id is not None
-        reservation = Reservation(id=context.run_id, tenant_id=context.tenant_id, user_id=context.user_id)
+        reservation = Reservation(
+            id=context.run_id, tenant_id=context.tenant_id, user_id=context.user_id, fence=log.attempt
+        )
         budget = ModelBudget(QuotaMeter(reservation))
         return UserExecutionEngine(
             context=context,
@@ -153,6 +192,7 @@ class ExecutionEngineFactory:
             models=self._registry.choose_models(context, budget),
             budget=budget,
             log=log,
+            journal=journal,
             clock=self._clock,
         )
 

@@ -16,6 +16,8 @@ SELECT run.id, coalesce((SELECT max(seq) FROM agents_runevent WHERE run_id = run
 FROM agents_run AS run WHERE run.id = ANY (%s)
 """
 
+_IS_ATTEMPT = "SELECT FROM agents_run WHERE id = %s AND attempt = %s AND status = 'running'"
+
 _BEGUN = """
 SELECT run.id, run.thread_id, run.created_at
 FROM unnest(%s::uuid[], %s::timestamptz[]) AS watched (thread_id, since)
@@ -67,6 +69,17 @@ async def last_numbers(run_ids: Collection[UUID]) -> dict[UUID, int]:
     async with async_scope("event_log") as connection:
         cursor = await connection.execute(_LAST, [list(run_ids)])
         return dict(await cursor.fetchall())
+
+
+async def is_attempt_of(run_id: UUID, attempt: int) -> bool:
+    """Tell whether a run is being carried out, by the attempt of that number.
+
+    Raises:
+        UnavailableError, psycopg.Error: as `last_numbers` does.
+    """
+    async with async_scope("event_log") as connection:
+        cursor = await connection.execute(_IS_ATTEMPT, [run_id, attempt])
+        return await cursor.fetchone() is not None
 
 
 async def runs_begun(threads: Mapping[UUID, datetime]) -> list[BegunRun]:

@@ -1,4 +1,4 @@
-"""Group commit: the events of all of a process's runs, written together in one round trip."""
+"""Group commit: the events and steps of all of a process's runs, written together in one round trip."""
 
 import asyncio
 import logging
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from psycopg import InterfaceError, OperationalError
@@ -18,6 +18,7 @@ from agents.event_sinks import flush_sinks, hand_events
 from agents.events import Event, timestamp_of
 from contexts.context import UserExecutionContext
 from contexts.database import async_pool
+from contexts.exceptions import FencedError as FencedError
 from contexts.tasks import end_task
 
 logger = logging.getLogger(__name__)
@@ -25,11 +26,11 @@ logger = logging.getLogger(__name__)
 MAX_GROUP = 128
 """Events that are committed together at most; half of what waits for a socket's client at most."""
 _APPEND = "SELECT netra_append_events(%s::jsonb, %s::int[], %s::uuid[])"
+_APPEND_WITH_STEPS = (
+    "SELECT netra_append_events("
+    "%s::jsonb, %s::int[], %s::uuid[], %s::uuid[], %s::int[], %s::text[], %s::text[])"
+)
 _NO_CONNECTION = (OperationalError, InterfaceError, PoolTimeout, OSError)
-
-
-class FencedError(Exception):
-    """The run has ended or gone to another attempt: this one may write nothing more."""
 
 
 class Numbering:
@@ -65,18 +66,28 @@ class Numbering:
             await self.idle.wait()
 
 
+class Step(NamedTuple):
+    """A finished step of a run, as it is kept for a later attempt."""
+
+    name: str
+    """Its own within the run."""
+    content: str
+    """JSON."""
+
+
 @dataclass(slots=True, eq=False)
-class _Pending:
-    numbering: Numbering
+class Draft:
+    """An event that has no number yet."""
+
     type: str
     agent_name: str
     data: dict[str, Any]
     data_text: str
-    committed: asyncio.Future[Event]
+    """`data` as JSON."""
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    def number(self, seq: int) -> Event:
-        numbering = self.numbering
+    def number(self, numbering: Numbering, seq: int) -> Event:
+        """Return the event as number `seq` of its run."""
         context = numbering.context
         encoded = numbering.head.frame(
             seq=seq,
@@ -98,7 +109,15 @@ class _Pending:
             encoded=encoded,
         )
 
-    def resolve(self, event: Event) -> None:
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    numbering: Numbering
+    draft: Draft | None
+    step: Step | None
+    committed: asyncio.Future[Event | None]
+
+    def resolve(self, event: Event | None) -> None:
         self._end()
         if not self.committed.done():
             self.committed.set_result(event)
@@ -117,6 +136,8 @@ class _Pending:
 class EventWriter:
     """Numbers events, writes them in groups and hands them to the sinks in the order of their commit.
 
+    Steps are written with them, each together with the event that tells of it, if there is one.
+
     While one group is being written the next collects, so a lone event waits for nothing and many
     share a round trip. Belongs to one event loop; `close()` ends its task.
     """
@@ -131,17 +152,17 @@ class EventWriter:
         )
 
     def append(
-        self, numbering: Numbering, event_type: str, *, agent_name: str, data: dict[str, Any], data_text: str
-    ) -> asyncio.Future[Event]:
-        """Have an event numbered and committed; the future has it then, or why not.
+        self, numbering: Numbering, draft: Draft | None, step: Step | None = None
+    ) -> asyncio.Future[Event | None]:
+        """Have an event, a step or both committed; the future has the event then, or says why not.
 
-        It is written even when the future is cancelled. `data_text` is `data` as JSON. The future raises
+        They are written even when the future is cancelled. It raises
 
             FencedError: when the attempt is not the run's any more.
             psycopg.Error: when the database refuses or does not answer.
         """
-        committed: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
-        self._pending.append(_Pending(numbering, event_type, agent_name, data, data_text, committed))
+        committed: asyncio.Future[Event | None] = asyncio.get_running_loop().create_future()
+        self._pending.append(_Pending(numbering, draft, step, committed))
         numbering.waiting += 1
         self._arrived.set()
         return committed
@@ -191,15 +212,26 @@ class EventWriter:
 
     def _note(self, group: Sequence[_Pending], events: Sequence[Event], refused: set[int]) -> None:
         written: dict[Numbering, list[Event]] = {}
-        for place, (pending, event) in enumerate(zip(group, events, strict=True), 1):
+        numbered = enumerate(events, 1)
+        kept = 0
+        for pending in group:
             numbering = pending.numbering
-            if place in refused:
+            is_refused = False
+            event: Event | None = None
+            if pending.draft is not None:
+                place, event = next(numbered)
+                is_refused = place in refused
+            if pending.step is not None:
+                kept += 1
+                is_refused = is_refused or -kept in refused
+            if is_refused:
                 pending.fail(
                     FencedError(f"Run {numbering.run_id} is no longer attempt {numbering.attempt}'s.")
                 )
-            else:
+                continue
+            pending.resolve(event)
+            if event is not None:
                 numbering.last_seq = event.seq
-                pending.resolve(event)
                 written.setdefault(numbering, []).append(event)
         for numbering, own in written.items():
             hand_events(own, numbering.context)
@@ -212,24 +244,35 @@ async def _number(group: Sequence[_Pending]) -> list[Event]:
     last: dict[Numbering, int] = {}
     events = []
     for pending in group:
-        seq = last[pending.numbering] = last.get(pending.numbering, pending.numbering.last_seq) + 1
-        events.append(pending.number(seq))
+        if pending.draft is not None:
+            seq = last[pending.numbering] = last.get(pending.numbering, pending.numbering.last_seq) + 1
+            events.append(pending.draft.number(pending.numbering, seq))
     return events
 
 
 async def _commit(group: Sequence[_Pending], events: Sequence[Event]) -> set[int]:
-    """Write numbered events; return the places, from 1, of those that may not be written any more."""
+    """Write numbered events and steps; return the places of those that may not be written any more.
+
+    Places count from 1; those of steps are negative.
+    """
+    told = [pending.numbering for pending in group if pending.draft is not None]
+    arguments: list[Any] = [
+        f"[{','.join([event.encoded or '' for event in events])}]",
+        f"{{{','.join([str(numbering.attempt) for numbering in told])}}}",
+        f"{{{','.join({numbering.run_text for numbering in told})}}}",
+    ]
+    steps = [(pending.numbering, pending.step) for pending in group if pending.step is not None]
+    if steps:
+        arguments += (
+            f"{{{','.join([numbering.run_text for numbering, _ in steps])}}}",
+            f"{{{','.join([str(numbering.attempt) for numbering, _ in steps])}}}",
+            [step.name for _, step in steps],
+            [step.content for _, step in steps],
+        )
     pool = await async_pool()
     connection = await pool.getconn()
     try:
-        cursor = await connection.execute(
-            _APPEND,
-            [
-                f"[{','.join([event.encoded or '' for event in events])}]",
-                f"{{{','.join([str(pending.numbering.attempt) for pending in group])}}}",
-                f"{{{','.join({pending.numbering.run_text for pending in group})}}}",
-            ],
-        )
+        cursor = await connection.execute(_APPEND_WITH_STEPS if steps else _APPEND, arguments)
         row = await cursor.fetchone()
     finally:
         await pool.putconn(connection)

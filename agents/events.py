@@ -51,6 +51,8 @@ class Delta:
     thread_id: UUID
     tenant_id: UUID
     user_id: UUID
+    attempt: int
+    """The attempt at the run that writes it; those of an earlier one than is under way are not shown."""
     offset: int
     text: str
 

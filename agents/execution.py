@@ -3,25 +3,27 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
-from agents.admission import BegunRun, EndedRun, begin_run
-from agents.engine import QUARANTINED
+from agents.admission import BegunRun, EndedRun, begin_run, end_cancelled_run, note_hand_back
+from agents.engine import PATIENCE_SECONDS, QUARANTINED, UserExecutionEngine
 from agents.engine_factory import ExecutionEngineFactory
 from agents.event_log import EventLog, FencedError
 from agents.event_sinks import publish_event
+from agents.journal import Journal, RunHandedBackError
 from agents.outcomes import RunOutcome, finish_run
+from agents.run_guard import RunGuard
+from agents.told import Told
 from agents.usage import Usage
 from contexts.database import call_in_thread
+from contexts.database_loss import is_database_away, retry_while_away
 from contexts.exceptions import ContextIsolationError, NetraError, QuarantinedError, RunFailedError
 from contexts.factory import UserContextFactory, managed_user_context
 
 logger = logging.getLogger(__name__)
-
-
-class RunHandedBackError(Exception):
-    """The process is stopping: the run goes back to the queue, for another attempt."""
 
 
 class RunExecutor:
@@ -38,6 +40,14 @@ class RunExecutor:
         """Return the ids of the runs that were taken on here and have not ended."""
         return frozenset(self._run_ids)
 
+    def hand_back(self) -> None:
+        """Have every run go back to the queue as soon as the step that it is at has ended."""
+        self._engines.hand_back()
+
+    def take_on(self) -> None:
+        """Carry runs out again."""
+        self._engines.take_on()
+
     async def execute(
         self,
         run_id: UUID,
@@ -48,6 +58,7 @@ class RunExecutor:
     ) -> None:
         """Carry the run out to its last event.
 
+        While the database is away the run waits for it, and goes on after the last step that was kept.
         `is_stopping` tells, when the task is cancelled, whether the process is stopping (the run
         goes back to the queue) or the user wants the run to end.
 
@@ -55,64 +66,81 @@ class RunExecutor:
             RunHandedBackError: when the process is stopping.
         """
         self._run_ids.add(str(run_id))
+        given_back: int | None = None
         try:
-            begun = await call_in_thread(
-                begin_run, run_id, self._contexts, user_id=user_id, tenant_id=tenant_id
-            )
-            if isinstance(begun, EndedRun):
-                if begun.event is not None:
-                    await publish_event(begun.event)
-                return
-            async with managed_user_context(begun.context, manager=self._contexts.manager):
-                await self._carry_out(begun, is_stopping)
+            while True:
+                begin = partial(begin_run, run_id, self._contexts, user_id=user_id, tenant_id=tenant_id)
+                begun = await retry_while_away(partial(call_in_thread, begin, given_back=given_back))
+                if isinstance(begun, EndedRun):
+                    if begun.event is not None:
+                        await publish_event(begun.event)
+                    return
+                try:
+                    async with managed_user_context(begun.context, manager=self._contexts.manager):
+                        await self._carry_out(begun, is_stopping)
+                except Exception as error:
+                    if not is_database_away(error):
+                        raise
+                    logger.warning("Run %s waits, for the database is away: %r", run_id, error)
+                    given_back = begun.attempt
+                else:
+                    return
         except asyncio.CancelledError:
-            # Cancelled between two states: begin_run ends it, or it goes back to the queue.
+            # Cancelled between two states: the run ends here, or goes back to the queue.
             if is_stopping():
                 raise RunHandedBackError from None
-            ended = await call_in_thread(
-                begin_run, run_id, self._contexts, user_id=user_id, tenant_id=tenant_id
-            )
-            if isinstance(ended, EndedRun) and ended.event is not None:
-                await publish_event(ended.event)
+            end = partial(end_cancelled_run, run_id, user_id=user_id, tenant_id=tenant_id)
+            event = await retry_while_away(partial(call_in_thread, end))
+            if event is not None:
+                await publish_event(event)
         finally:
             self._run_ids.discard(str(run_id))
 
     async def _carry_out(self, begun: BegunRun, is_stopping: Callable[[], bool]) -> None:
         context = begun.context
         manager = self._contexts.manager
-        log = EventLog(context, attempt=begun.attempt, last_seq=begun.last_seq, manager=manager)
+        told = begun.earlier.told()
+        log = EventLog(context, attempt=begun.attempt, last_seq=begun.last_seq, manager=manager, told=told)
+        journal = Journal(log, begun.earlier.steps)
         usage = Usage()
+        await self._engines.end_earlier_attempt(log.run_id)
         try:
             async with self._engines.user_execution_scope(
-                context, log, concurrent_runs=begun.concurrent_runs
+                context, log, journal=journal, concurrent_runs=begun.concurrent_runs
             ) as engine:
                 try:
-                    await _close_cut_off_calls(begun, log)
-                    async with asyncio.timeout(_seconds_left(begun)):
-                        outcome = await engine.run(context, begun.state, resumed=begun.has_started)
+                    async with asyncio.timeout(_seconds_left(begun, told.worked_seconds)):
+                        outcome = await _supervise(engine, begun, told.worked_seconds, is_stopping)
                 finally:
                     usage = engine.usage
         except FencedError:
             logger.warning("Run %s was taken over from attempt %d", context.run_id, begun.attempt)
             return
+        except RunHandedBackError:
+            await self._give_back(begun)
+            raise
         except asyncio.CancelledError:
             if is_stopping() and not manager.is_quarantined(context):
+                await self._give_back(begun)
                 raise RunHandedBackError from None
             outcome = RunOutcome.cancelled(by="user", usage=usage)
         except TimeoutError:
-            outcome = RunOutcome.failed(
-                RunFailedError("The run took longer than your tier allows.", code="timeout", retryable=True),
-                usage=usage,
-            )
+            outcome = _failed("timeout", "The run took longer than your tier allows.", usage)
         except NetraError as error:
+            if is_database_away(error):
+                raise
             outcome = RunOutcome.failed(error, usage=usage)
-        except Exception:
+        except Exception as error:
+            if is_database_away(error):
+                raise
             logger.exception("Run %s of user %s failed", context.run_id, context.user_id)
-            outcome = RunOutcome.failed(
-                RunFailedError("Something went wrong inside Netra.", code="internal", retryable=True),
-                usage=usage,
-            )
-        await self._end(log, self._checked(log, outcome))
+            outcome = _failed("internal", "Something went wrong inside Netra.", usage)
+        await self._end(log, self._checked(log, outcome), told)
+
+    async def _give_back(self, begun: BegunRun) -> None:
+        """Note that the attempt is no loss; another will go on with the run."""
+        with suppress(Exception):
+            await call_in_thread(note_hand_back, begun.context, attempt=begun.attempt)
 
     def _checked(self, log: EventLog, outcome: RunOutcome) -> RunOutcome:
         """Return the outcome that may leave: a quarantined run's end says so, and nothing else."""
@@ -122,7 +150,9 @@ class RunExecutor:
             return RunOutcome.failed(QuarantinedError(QUARANTINED), usage=outcome.usage)
         return outcome
 
-    async def _end(self, log: EventLog, outcome: RunOutcome) -> None:
+    async def _end(self, log: EventLog, outcome: RunOutcome, told: Told) -> None:
+        with suppress(FencedError):
+            await _close_cut_off_calls(log, told)
         await log.settle()
         event = await call_in_thread(finish_run, log.context, outcome, attempt=log.attempt)
         if event is None:
@@ -131,18 +161,58 @@ class RunExecutor:
             log.publish(event)
 
 
-async def _close_cut_off_calls(begun: BegunRun, log: EventLog) -> None:
-    for call in begun.cut_off_calls:
-        data = {
-            "call_id": call.call_id,
-            "tool_name": call.tool_name,
-            "ok": False,
-            "error": {"code": "worker_lost", "message": "The worker was lost during this call."},
-            "duration_ms": 0,
-        }
-        await log.append("tool_completed", agent_name=call.agent_name, data=data)
+async def _supervise(
+    engine: UserExecutionEngine, begun: BegunRun, worked_seconds: float, is_stopping: Callable[[], bool]
+) -> RunOutcome:
+    """Have the engine work in a task of its own, which is left to itself when it cannot be interrupted."""
+
+    async def guarded() -> RunOutcome:
+        async with RunGuard(begun.context.run_id):
+            return await engine.run(
+                begun.context, begun.state, resumed=begun.has_started, worked_seconds=worked_seconds
+            )
+
+    work = asyncio.create_task(guarded(), name=f"run-{begun.context.run_id}")
+    try:
+        await asyncio.wait([work])
+    except asyncio.CancelledError:
+        if is_stopping():
+            engine.hand_back()  # an interrupted call is not told to have ended
+        work.cancel()
+        await asyncio.wait([work], timeout=PATIENCE_SECONDS)
+        if not work.done():
+            logger.error("Run %s does not let itself be interrupted", begun.context.run_id)
+            work.add_done_callback(_forget)
+        else:
+            _forget(work)
+        raise
+    if work.cancelled():
+        raise RunFailedError("The run's code gave itself up.", code="internal", retryable=True)
+    return work.result()
 
 
-def _seconds_left(begun: BegunRun) -> float | None:
+def _forget(work: "asyncio.Task[RunOutcome]") -> None:
+    """Take note of how abandoned work ended, so that nobody is told it was not looked at."""
+    if not work.cancelled() and (error := work.exception()) is not None:
+        logger.debug("Interrupted work ended with %r", error)
+
+
+async def _close_cut_off_calls(log: EventLog, told: Told) -> None:
+    """Tell the end of calls which earlier attempts began, and which the run came by no more."""
+    for call_id, call in list(told.open_calls.items()):
+        error = {"code": "worker_lost", "message": "The worker was lost during this call."}
+        data = {"call_id": call_id, "tool_name": call.data["tool_name"], "ok": False}
+        await log.append(
+            "tool_completed", agent_name=call.agent_name, data={**data, "error": error, "duration_ms": 0}
+        )
+
+
+def _failed(code: str, message: str, usage: Usage) -> RunOutcome:
+    return RunOutcome.failed(RunFailedError(message, code=code, retryable=True), usage=usage)
+
+
+def _seconds_left(begun: BegunRun, worked_seconds: float) -> float | None:
     deadline = begun.context.deadline
-    return None if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds())
+    if deadline is None:
+        return None
+    return max(0.0, (deadline - datetime.now(UTC)).total_seconds() - worked_seconds)

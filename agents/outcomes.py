@@ -7,7 +7,7 @@ from typing import Any, Self
 from agents.event_records import next_seq, store_event
 from agents.events import Event
 from agents.line import admit_after_end, lock_line, run_reservation
-from agents.models import Author, Message, Run
+from agents.models import Author, Message, Run, RunStep
 from agents.models.runs import OPEN_STATUSES, RunStatus
 from agents.storable import storable
 from agents.usage import Usage
@@ -70,7 +70,7 @@ def finish_run(context: UserExecutionContext, outcome: RunOutcome, *, attempt: i
         if run.attempt != attempt or run.status != RunStatus.RUNNING:
             return None
         if run.cancel_requested_at is not None:
-            outcome = RunOutcome.cancelled(by="user", usage=outcome.usage)
+            outcome = RunOutcome.cancelled(by=run.cancel_requested_by or "user", usage=outcome.usage)
         return close_run(run, outcome)
 
 
@@ -112,6 +112,7 @@ def close_run(run: Run, outcome: RunOutcome) -> Event:
     run.error_code = outcome.data.get("code", "")
     run.error_message = outcome.data.get("message", "")
     run.save()
+    RunStep.objects.filter(run_id=run.id).delete()
     lock_line(tenant_id=run.tenant_id, user_id=run.user_id)
     # What the models and tools used was drawn as they used it. A run that never began cost nothing.
     settle_quota(run_reservation(run), {"agent_runs": 1} if run.attempt else {})

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 from procrastinate.contrib.django import app
 
@@ -10,6 +11,11 @@ from agents.models import Run
 EXECUTE_RUN = "agents.tasks.execute_run"
 QUEUE = "runs"
 HOUSEKEEPING = "housekeeping"
+
+_UNDER_WAY = """
+SELECT FROM procrastinate_jobs AS job JOIN procrastinate_workers AS worker ON worker.id = job.worker_id
+WHERE job.id = %s AND job.status = 'doing' AND worker.last_heartbeat > now() - make_interval(secs => %s)
+"""
 
 
 def enqueue_run(run: Run) -> int:
@@ -31,3 +37,10 @@ def abort_job(run: Run) -> None:
     """Have the run's job dropped from the queue, or interrupted where it is being done."""
     if run.job_id is not None:
         app.job_manager.cancel_job_by_id(run.job_id, abort=True)
+
+
+def is_under_way(run: Run) -> bool:
+    """Tell whether a worker is doing the run's job, and has given a sign of life lately."""
+    with connection.cursor() as cursor:
+        cursor.execute(_UNDER_WAY, [run.job_id, settings.STALLED_AFTER_SECONDS])
+        return cursor.fetchone() is not None

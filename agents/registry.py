@@ -12,6 +12,7 @@ from agents.dispatcher import UnifiedToolDispatcher
 from agents.llm.budget import ModelBudget
 from agents.llm.metered import MeteredModel
 from agents.llm.models import is_metered, select_fallback, select_model
+from agents.tools import added_tools
 from contexts.context import UserExecutionContext
 from contexts.exceptions import NotFoundError
 
@@ -92,7 +93,9 @@ class AgentRegistry:
             deps_type=UserExecutionContext,
             output_type=specification.output_type,
             instructions=specification.instructions,
-            toolsets=[dispatcher.toolset(specification.tools, context, agent_name=name)],
+            toolsets=[
+                dispatcher.toolset((*specification.tools, *added_tools(name)), context, agent_name=name)
+            ],
             retries=2,
         )
         return ContextAgent(

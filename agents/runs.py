@@ -1,4 +1,4 @@
-"""Writes: admitting and cancelling runs."""
+"""Writes: admitting runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +14,9 @@ from agents.event_sinks import publish_event
 from agents.events import Event
 from agents.line import join_line
 from agents.models import Author, Message, Run, Thread
-from agents.models.runs import OPEN_STATUSES, RunStatus
-from agents.outcomes import RunOutcome, close_run
-from agents.queueing import abort_job
-from agents.selectors import dataset_of, run_of
+from agents.selectors import dataset_of
 from agents.threads import lock_thread, require_member
+from agents.waiting import waiting_for
 from contexts.audit import record_audit
 from contexts.context import UserExecutionContext
 from contexts.exceptions import (
@@ -89,28 +87,6 @@ def start_run(
     return StartedRun(run_id=run.id, thread_id=run.thread_id, is_new=True)
 
 
-def cancel_run(context: UserExecutionContext, run_id: UUID) -> None:
-    """Stop a run: a waiting one ends now, a running one within a moment.
-
-    Raises:
-        NotFoundError: when it does not exist or is someone else's.
-        ConflictError: when it has already ended.
-    """
-    cancelled: Event | None = None
-    with scope(context, outermost=True):
-        locked = Run.objects.select_for_update().get(id=run_of(context, run_id).id)
-        if locked.status not in OPEN_STATUSES:
-            raise ConflictError(f"The run has already ended ({locked.status}).")
-        locked.cancel_requested_at = datetime.now(UTC)
-        locked.save(update_fields=["cancel_requested_at"])
-        record_audit(context, "run_cancel_requested", run=str(run_id))
-        if locked.status == RunStatus.QUEUED:
-            cancelled = close_run(locked, RunOutcome.cancelled(by="user"))
-        abort_job(locked)
-    if cancelled is not None:
-        async_to_sync(publish_event)(cancelled, context)
-
-
 def _admit(
     context: UserExecutionContext,
     thread_id: UUID | None,
@@ -165,6 +141,7 @@ def _admit(
             "dataset_ids": [str(item) for item in run.dataset_ids],
             "agent": agent,
             "position": position,
+            "waiting_for": waiting_for(run, position),
         },
     )
     store_event(queued)

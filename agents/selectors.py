@@ -51,10 +51,10 @@ def run_of(context: UserExecutionContext, run_id: UUID) -> Run:
     return _one(runs_of(context), run_id, "run")
 
 
-def open_run_ids(context: UserExecutionContext, thread_id: UUID) -> list[UUID]:
-    """Return the ids of a conversation's unfinished runs, oldest first."""
+def open_attempts(context: UserExecutionContext, thread_id: UUID) -> dict[UUID, int]:
+    """Return a conversation's unfinished runs, oldest first, each with its attempt: 0 while it waits."""
     runs = runs_of(context).filter(thread_id=thread_id, status__in=OPEN_STATUSES)
-    return list(runs.order_by("created_at", "id").values_list("id", flat=True))
+    return dict(runs.order_by("created_at", "id").values_list("id", "attempt"))
 
 
 def events_of(context: UserExecutionContext, run_id: UUID, *, after: int = 0) -> list[Event]:

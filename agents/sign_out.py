@@ -3,8 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from agents.models.runs import OPEN_STATUSES
-from agents.runs import cancel_run
+from agents.cancelling import cancel_run
+from agents.models.runs import OPEN_STATUSES, CancelledBy
 from agents.selectors import runs_of
 from contexts.context import UserExecutionContext
 from contexts.exceptions import ConflictError, NotAuthenticatedError, NotFoundError, PermissionDeniedError
@@ -28,7 +28,7 @@ def cancel_runs_of(user_id: UUID, *, cancel_runs: bool, **_: Any) -> None:
     with managed_user_context(context):
         for run_id in _open_run_ids(context):
             try:
-                cancel_run(context, run_id)
+                cancel_run(context, run_id, by=CancelledBy.SIGN_OUT)
             except (ConflictError, NotFoundError):
                 continue  # it has ended, or was deleted, meanwhile
 

@@ -2,19 +2,35 @@
 
 from uuid import UUID
 
-from procrastinate import JobContext, RetryStrategy
+from procrastinate import BaseRetryStrategy, JobContext
 from procrastinate.contrib.django import app
 from procrastinate.job_context import AbortReason
+from procrastinate.jobs import Job
+from procrastinate.retry import RetryDecision
 
 from agents import housekeeping
 from agents.execution import RunExecutor
+from agents.journal import RunHandedBackError
 from agents.queueing import EXECUTE_RUN, HOUSEKEEPING, QUEUE
 from contexts.database import call_in_thread
 
 EXECUTOR = "run_executor"
 
 
-@app.task(name=EXECUTE_RUN, queue=QUEUE, pass_context=True, retry=RetryStrategy(max_attempts=5, wait=1))
+class RunRetry(BaseRetryStrategy):
+    """A run that was handed back is queued again at once; one that failed to begin, a little later.
+
+    It keeps its priority, and so its turn. How often a run may be lost is for `agents.admission` to say.
+    """
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
+        """Return when the job is to be taken on again."""
+        if isinstance(exception, RunHandedBackError):
+            return RetryDecision()
+        return RetryDecision(retry_in={"seconds": min(2**job.attempts, 60)})
+
+
+@app.task(name=EXECUTE_RUN, queue=QUEUE, pass_context=True, retry=RunRetry())
 async def execute_run(job: JobContext, run_id: str, user_id: str, tenant_id: str) -> None:
     """Carry a run out with the worker's executor."""
     executor: RunExecutor = job.additional_context[EXECUTOR]

@@ -89,7 +89,7 @@ def delete_dataset(context: UserExecutionContext, dataset_id: UUID) -> None:
         deleted, _ = Dataset.objects.filter(id=dataset.id).delete()
         if deleted:
             give_back_quota(
-                user_id=dataset.user_id,
+                user_id=dataset.charged_to,
                 tenant_id=dataset.tenant_id,
                 resource=Resource.STORAGE_BYTES,
                 amount=dataset.stored_bytes,
@@ -104,7 +104,7 @@ def delete_dataset(context: UserExecutionContext, dataset_id: UUID) -> None:
 def _tell_storage_changed(dataset: Dataset) -> None:
     quotas_changed.send_robust(
         sender=Dataset,
-        user_id=dataset.user_id,
+        user_id=dataset.charged_to,
         tenant_id=dataset.tenant_id,
         resources=(str(Resource.STORAGE_BYTES), str(Resource.CPU_SECONDS)),
     )

@@ -1,14 +1,13 @@
 """A run worker: takes jobs from the queue, and back from workers that died."""
 
 import asyncio
-import logging
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 from django.conf import settings
 from procrastinate import App
 from procrastinate.contrib.django import app as django_app
-from procrastinate.exceptions import ConnectorException
 from prometheus_client import REGISTRY
 
 from agents.admission_changes import admit_after_changes
@@ -18,7 +17,10 @@ from agents.datasets.query_process import QueryProcess
 from agents.engine_factory import ExecutionEngineFactory
 from agents.event_writer import close_event_writer, get_event_writer
 from agents.execution import RunExecutor
+from agents.job_loop import RunWorker, rescue_what_was_lost, work_on
+from agents.job_manager import PatientJobManager
 from agents.llm.models import check_model_setting
+from agents.loop_watch import LoopWatch
 from agents.prometheus import EngineCollector
 from agents.queueing import HOUSEKEEPING, QUEUE
 from agents.registry import AgentRegistry
@@ -31,13 +33,14 @@ from contexts.incidents import flush_incidents
 from contexts.manager import get_context_manager
 from contexts.sweeper import sweep_contexts
 
-logger = logging.getLogger(__name__)
-
-SHUTDOWN_GRACE_SECONDS = 5.0
+ABORT_POLL_SECONDS = 0.5
+"""How often a busy worker looks for runs to be cancelled, should the notification of it get lost."""
 
 
 async def run_worker(*, concurrency: int | None = None, handle_signals: bool = False) -> None:
     """Work until cancelled (or, with `handle_signals`, until SIGINT or SIGTERM), then hand back.
+
+    Steps of runs that are under way then have `NETRA_STOP_GRACE_S` to end.
 
     Raises:
         ImproperlyConfigured: when the model setting cannot be used.
@@ -49,12 +52,11 @@ async def run_worker(*, concurrency: int | None = None, handle_signals: bool = F
     figures = EngineCollector(engines)
     REGISTRY.register(figures)
     get_event_writer()
-    stalled_after = settings.STALLED_AFTER_SECONDS
     app = django_app.with_connector(django_app.connector.get_worker_connector())  # type: ignore[attr-defined]
+    app.job_manager = jobs = PatientJobManager(app.connector)
     async with app.open_async():
-        rescue = asyncio.create_task(
-            _rescue_what_was_lost(app, executor, every=stalled_after / 4), name="rescue-stalled"
-        )
+        rescuing = rescue_what_was_lost(jobs, executor, every=settings.STALLED_AFTER_SECONDS / 4)
+        rescue = asyncio.create_task(rescuing, name="rescue-lost-jobs")
         listener = get_change_listener()
         receivers = (admit_after_changes, RunReview(engines).apply)
         subscriptions = [listener.subscribe(receive) for receive in receivers]
@@ -62,18 +64,9 @@ async def run_worker(*, concurrency: int | None = None, handle_signals: bool = F
         idling = asyncio.create_task(engines.close_idle_engines(), name="close-idle-engines")
         warming = asyncio.create_task(asyncio.to_thread(_warm_up), name="warm-up")
         try:
-            await app.run_worker_async(
-                queues=[QUEUE, HOUSEKEEPING],
-                name="netra",
-                concurrency=concurrency or settings.WORKER_CONCURRENCY,
-                install_signal_handlers=handle_signals,
-                delete_jobs="successful",
-                shutdown_graceful_timeout=SHUTDOWN_GRACE_SECONDS,
-                fetch_job_polling_interval=2.0,
-                update_heartbeat_interval=stalled_after / 4,
-                stalled_worker_timeout=stalled_after,
-                additional_context={EXECUTOR: executor},
-            )
+            make = partial(_make_worker, app, executor, concurrency or settings.WORKER_CONCURRENCY)
+            async with LoopWatch():
+                await work_on(make, executor, handle_signals=handle_signals)
         finally:
             for task in (rescue, sweeping, idling, warming):
                 task.cancel()
@@ -95,27 +88,20 @@ def _warm_up() -> None:
     QueryProcess().close()
 
 
-async def _rescue_what_was_lost(app: App, executor: RunExecutor, *, every: float) -> None:
-    while True:
-        try:
-            await rescue_lost_jobs(app, executor)
-        except ConnectorException:
-            logger.exception("The search for stalled jobs failed; it is tried again")
-        await asyncio.sleep(every)
-
-
-async def rescue_lost_jobs(app: App, executor: RunExecutor) -> int:
-    """Queue the jobs again whose workers send no heartbeats any more; return how many.
-
-    Those that `executor` is carrying out are none of them: it was this process that stood still, as on a
-    laptop that was closed.
-    """
-    rescued = 0
-    for job in await app.job_manager.get_stalled_jobs(
-        queue=QUEUE, seconds_since_heartbeat=settings.STALLED_AFTER_SECONDS
-    ):
-        if job.task_kwargs.get("run_id") not in executor.run_ids:
-            logger.warning("Job %s was lost by its worker and is queued again", job.id)
-            await app.job_manager.retry_job(job)
-            rescued += 1
-    return rescued
+def _make_worker(app: App, executor: RunExecutor, concurrency: int) -> RunWorker:
+    stalled_after = settings.STALLED_AFTER_SECONDS
+    return RunWorker(
+        on_stop=executor.hand_back,
+        app=app,
+        queues=[QUEUE, HOUSEKEEPING],
+        name="netra",
+        concurrency=concurrency,
+        install_signal_handlers=False,
+        delete_jobs="successful",
+        shutdown_graceful_timeout=settings.STOP_GRACE_SECONDS,
+        fetch_job_polling_interval=2.0,
+        abort_job_polling_interval=ABORT_POLL_SECONDS,
+        update_heartbeat_interval=stalled_after / 4,
+        stalled_worker_timeout=stalled_after,
+        additional_context={EXECUTOR: executor},
+    )

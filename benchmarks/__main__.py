@@ -1,15 +1,17 @@
-"""Run the benchmarks named on the command line, or all; `live` takes options of its own."""
+"""Run the benchmarks named on the command line, or all; `live` and `runs` take options of their own."""
 
 import sys
 
 from benchmarks import contexts, first_answer, quotas, soak
 from benchmarks.live import main as live
+from benchmarks.runs import main as runs
 
 BENCHMARKS = {
     "contexts": contexts.run,
     "first_answer": first_answer.run,
     "live": live.run,
     "quotas": quotas.run,
+    "runs": runs.run,
     "soak": soak.run,
 }
 ONLY_BY_NAME = {"soak"}
@@ -18,8 +20,8 @@ ONLY_BY_NAME = {"soak"}
 
 def main() -> None:
     """Run them one after the other."""
-    if sys.argv[1:2] == ["live"]:
-        live.run(sys.argv[2:])
+    if sys.argv[1:2] in (["live"], ["runs"]):
+        BENCHMARKS[sys.argv[1]](sys.argv[2:])
         return
     names = sys.argv[1:] or [name for name in BENCHMARKS if name not in ONLY_BY_NAME]
     unknown = [name for name in names if name not in BENCHMARKS]

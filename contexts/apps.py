@@ -17,10 +17,13 @@ class ContextsConfig(AppConfig):
         from contexts import checks  # noqa: F401
         from contexts.departures import free_quotas
         from contexts.models import User
+        from contexts.personal_data.accounts import account_holders
+        from contexts.personal_data.registry import register_holder
         from contexts.prometheus import ContextCollector
         from contexts.staff_roles import give_roles
 
         # After the permissions were made: that receiver was connected earlier.
         post_migrate.connect(give_roles, dispatch_uid="contexts.staff_roles")
         pre_delete.connect(free_quotas, sender=User, dispatch_uid="contexts.departures")
+        register_holder(*account_holders())
         REGISTRY.register(ContextCollector())

@@ -1,24 +1,18 @@
 """Verifying the audit: each entry against its seal, each seal against the one before."""
 
-import hashlib
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection
 
-INSTALLATION = UUID(int=0)
-"""The chain of the entries that belong to no tenant."""
+from contexts.audit_seals import INSTALLATION, SEALED_COLUMNS, Fault, SealChecker, SealedEntry, sealed_entry
+
 GENESIS = bytes(32)
 """What the first link of a chain follows."""
 
-# Written out here, not called in the database: who may change the entries might change a function there.
-CANONICAL_TEXT = """CASE WHEN entry.id IS NOT NULL THEN jsonb_build_array(
-    entry.id, entry.tenant_id, entry.user_id, entry.action, entry.context_id, entry.run_id,
-    entry.request_id, entry.details, extract(epoch FROM entry.created_at))::text END"""
 _CHAINS = """
 SELECT id FROM contexts_auditchain
 UNION SELECT chain_id FROM contexts_auditlink
@@ -28,7 +22,7 @@ ORDER BY 1
 # One statement, so that head and links are of one moment while entries are still being added.
 _LINKS = f"""
 SELECT chain.length, chain.head, chain.pruned, chain.pruned_head,
-       link.number, link.hash, link.entry_id, {CANONICAL_TEXT}
+       link.number, link.hash, link.entry_id, {SEALED_COLUMNS}
 FROM (VALUES (%s)) AS wanted (id)
 LEFT JOIN contexts_auditchain chain USING (id)
 LEFT JOIN contexts_auditlink link ON link.chain_id = wanted.id
@@ -47,38 +41,6 @@ SELECT EXISTS (
       AND details->>'up_to' = %s AND details->>'head' = %s)
 """
 _ROWS_AT_ONCE = 2_000
-
-
-class Fault(StrEnum):
-    """What is wrong with a link."""
-
-    ENTRY_CHANGED = "entry_changed"
-    ENTRY_MISSING = "entry_missing"
-    ENTRY_WITHOUT_LINK = "entry_without_link"
-    LINK_MISSING = "link_missing"
-    NUMBER_GAP = "number_gap"
-    HEAD_DIFFERS = "head_differs"
-    HEAD_MISSING = "head_missing"
-    NOTED_DIFFERS = "noted_differs"
-    PRUNED_SILENTLY = "pruned_silently"
-
-    @property
-    def text(self) -> str:
-        """Return the fault in words."""
-        return _TEXTS[self]
-
-
-_TEXTS = {
-    Fault.ENTRY_CHANGED: "the entry and its seal do not match: one of them was changed",
-    Fault.ENTRY_MISSING: "the entry was deleted",
-    Fault.ENTRY_WITHOUT_LINK: "the entry has no link in its chain",
-    Fault.LINK_MISSING: "the link was deleted, its entry is there",
-    Fault.NUMBER_GAP: "the link and its entry were deleted",
-    Fault.HEAD_DIFFERS: "the chain's head does not match its links",
-    Fault.HEAD_MISSING: "the chain's head was deleted",
-    Fault.PRUNED_SILENTLY: "the oldest entries up to here were deleted, and no entry says so",
-    Fault.NOTED_DIFFERS: "the chain does not lead through the hash that was noted: it was made anew",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +63,8 @@ class ChainReport:
     pruned: int
     verified: int
     """How many entries are there and match, up to the first broken link."""
+    erased: int
+    """Of how many of these the details were erased with a person's data, as another entry tells."""
     head: bytes
     """SHA-256 of the newest link that was verified."""
     broken: BrokenLink | None
@@ -121,7 +85,7 @@ class _Row(NamedTuple):
     number: int | None
     hash: bytes
     entry_id: int
-    text: str | None
+    entry: SealedEntry
 
 
 def chain_ids() -> list[UUID]:
@@ -129,11 +93,6 @@ def chain_ids() -> list[UUID]:
     with connection.cursor() as cursor:
         cursor.execute(_CHAINS, [INSTALLATION])
         return [row[0] for row in cursor.fetchall()]
-
-
-def seal_of(previous: bytes, text: str) -> bytes:
-    """Return the SHA-256 that seals an entry's canonical text after the link `previous`."""
-    return hashlib.sha256(previous + text.encode()).digest()
 
 
 def verify_chain(chain_id: UUID, *, noted: ChainPlace | None = None) -> ChainReport:
@@ -152,10 +111,13 @@ def verify_chain(chain_id: UUID, *, noted: ChainPlace | None = None) -> ChainRep
 def _verify(chain_id: UUID, rows: Iterator[_Row], noted: ChainPlace | None) -> ChainReport:
     first = next(rows)
     if first.length is None:
-        empty = ChainReport(chain_id=chain_id, length=0, pruned=0, verified=0, head=GENESIS, broken=None)
+        empty = ChainReport(
+            chain_id=chain_id, length=0, pruned=0, verified=0, erased=0, head=GENESIS, broken=None
+        )
         is_there = first.number is not None or _unlinked_entry(chain_id) is not None
         return replace(empty, broken=BrokenLink(Fault.HEAD_MISSING)) if is_there or noted else empty
-    number, head = first.pruned, first.pruned_head
+    number, head, erased = first.pruned, first.pruned_head, 0
+    checker = SealChecker(chain_id)
 
     def report(broken: BrokenLink | None) -> ChainReport:
         return ChainReport(
@@ -163,6 +125,7 @@ def _verify(chain_id: UUID, rows: Iterator[_Row], noted: ChainPlace | None) -> C
             length=first.length or 0,
             pruned=first.pruned,
             verified=number - first.pruned,
+            erased=erased,
             head=head,
             broken=broken,
         )
@@ -177,11 +140,10 @@ def _verify(chain_id: UUID, rows: Iterator[_Row], noted: ChainPlace | None) -> C
     while row is not None:
         if row.number != number + 1:
             return report(_gap(chain_id, number + 1))
-        if row.text is None:
-            return report(BrokenLink(Fault.ENTRY_MISSING, row.number, row.entry_id))
-        if row.hash != seal_of(head, row.text):
-            return report(BrokenLink(Fault.ENTRY_CHANGED, row.number, row.entry_id))
+        if fault := checker.fault_of(row.entry_id, row.entry, previous=head, seal=row.hash):
+            return report(BrokenLink(fault, row.number, row.entry_id))
         number, head = row.number, row.hash
+        erased += row.entry.erased_in is not None
         if noted and noted.number == number and noted.hash != head:
             return report(BrokenLink(Fault.NOTED_DIFFERS, number, row.entry_id))
         row = next(rows, None)
@@ -219,7 +181,7 @@ def _rows_of(chain_id: UUID) -> Generator[_Row]:
     with connection.chunked_cursor() as cursor:
         cursor.execute(_LINKS, [chain_id])
         while rows := cursor.fetchmany(_ROWS_AT_ONCE):
-            for length, head, pruned, pruned_head, number, seal, entry_id, text in rows:
+            for length, head, pruned, pruned_head, number, seal, entry_id, *entry in rows:
                 yield _Row(
                     length,
                     bytes(head or b""),
@@ -228,5 +190,5 @@ def _rows_of(chain_id: UUID) -> Generator[_Row]:
                     number,
                     bytes(seal or b""),
                     entry_id,
-                    text,
+                    sealed_entry(*entry),
                 )

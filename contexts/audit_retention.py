@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db import connection
 
 from contexts.audit import record_system_audit
-from contexts.audit_chain import CANONICAL_TEXT, INSTALLATION, seal_of
+from contexts.audit_seals import INSTALLATION, SEALED_COLUMNS, SealChecker, sealed_entry
 from contexts.exceptions import ConflictError
 from contexts.scope import system_scope
 
@@ -15,7 +15,7 @@ BATCH = 5_000
 
 _LOCK_CHAIN = "SELECT pruned, pruned_head FROM contexts_auditchain WHERE id = %s FOR UPDATE"
 _OLDEST = f"""
-SELECT link.number, link.hash, link.entry_id, {CANONICAL_TEXT}, entry.created_at
+SELECT link.number, link.hash, link.entry_id, entry.created_at, {SEALED_COLUMNS}
 FROM contexts_auditlink link LEFT JOIN contexts_auditentry entry ON entry.id = link.entry_id
 WHERE link.chain_id = %s AND link.number > %s
 ORDER BY link.number
@@ -67,15 +67,17 @@ def _prune_batch(chain_id: UUID, before: datetime) -> int:
         last = after
         cursor.execute(_OLDEST, [chain_id, after, BATCH])
         entries: list[int] = []
-        for number, seal, entry_id, text, created_at in cursor.fetchall():
-            if number != last + 1 or text is None or bytes(seal) != seal_of(head, text):
+        checker = SealChecker(chain_id)
+        for number, hashed, entry_id, created_at, *columns in cursor.fetchall():
+            entry, seal = sealed_entry(*columns), bytes(hashed)
+            if number != last + 1 or checker.fault_of(entry_id, entry, previous=head, seal=seal):
                 raise ConflictError(
                     f"Link {last + 1} of the audit chain {chain_id} is broken, so nothing from there on is "
                     "pruned; see verify_audit."
                 )
             if created_at >= before:
                 break
-            last, head = number, bytes(seal)
+            last, head = number, seal
             entries.append(entry_id)
         if not entries:
             return 0

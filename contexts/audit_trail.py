@@ -4,7 +4,8 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from contexts.audit_chain import INSTALLATION, chain_ids
+from contexts.audit_chain import chain_ids
+from contexts.audit_seals import INSTALLATION
 from contexts.context import UserExecutionContext
 from contexts.exceptions import NotFoundError, PermissionDeniedError
 from contexts.models import AuditEntry, Role, Tenant

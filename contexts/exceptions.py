@@ -17,15 +17,22 @@ NetraError
 │   └── RateLimitedError         rate_limited         too many in a short time
 ├── QuarantinedError             quarantined          stopped after an isolation breach
 ├── ToolError                    tool_failed          a tool could not do what an agent asked
+│   └── OutcomeUnknownError      outcome_unknown      a call was cut off, and may not be made again
 ├── RunFailedError               (given)              a run ends, with this code, as `run_failed`
 └── UnavailableError             unavailable          a service that is needed does not answer
 
 HTTP statuses and WebSocket close codes are mapped from `code` at the edges only.
+
+FencedError stands beside the tree: nobody is told of it, for another attempt goes on with the work.
 """
 
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar
+
+
+class FencedError(Exception):
+    """The work has ended or gone to another attempt: this one may write nothing more."""
 
 
 class NetraError(Exception):
@@ -151,6 +158,12 @@ class ToolError(NetraError):
     """A tool could not do what an agent asked; the run goes on."""
 
     code = "tool_failed"
+
+
+class OutcomeUnknownError(ToolError):
+    """A call that must not be made twice was cut off: nobody knows whether it had its effect."""
+
+    code = "outcome_unknown"
 
 
 class RunFailedError(NetraError):

@@ -33,7 +33,11 @@ class UserContextFactory:
 
     def for_request(self, user_id: UUID, *, operation: str = "request") -> UserExecutionContext:
         """Make the context of one HTTP request of a signed-in user."""
-        return self._create(standing_of(user_id), operation=operation)
+        return self.for_standing(standing_of(user_id), operation=operation)
+
+    def for_standing(self, standing: Standing, *, operation: str) -> UserExecutionContext:
+        """Make a context, as of a request, of a user of whom it was just looked up where they stand."""
+        return self._create(standing, operation=operation)
 
     def for_socket(self, user_id: UUID, *, connection_id: UUID) -> UserExecutionContext:
         """Make the context of a signed-in socket; it is recorded and lives as long as the socket."""
@@ -73,9 +77,11 @@ class UserContextFactory:
             )
         )
 
-    def for_command(self, user_id: UUID, *, operation: str) -> UserExecutionContext:
-        """Make the recorded context of a management command that acts for a user."""
-        return self._recorded(self._create(standing_of(user_id), operation=operation))
+    def for_command(
+        self, user_id: UUID, *, operation: str, tenant_id: UUID | None = None
+    ) -> UserExecutionContext:
+        """Make the recorded context of a command or operator that acts for a user in a tenant."""
+        return self._recorded(self._create(standing_of(user_id, tenant_id=tenant_id), operation=operation))
 
     def _create(self, standing: Standing, **fields: Any) -> UserExecutionContext:
         try:

@@ -23,7 +23,6 @@ from contexts.quota_statements import (
     granted,
     reserve_statement,
     settle_statement,
-    use_statement,
 )
 from contexts.reports import QuotaResult
 
@@ -36,7 +35,8 @@ class QuotaMeter:
     """Takes from one reservation for all the agents and tools of a run, and extends it where it must.
 
     What was taken is put back with what was really used of it. Belongs to one event loop; any number of
-    tasks may take at once.
+    tasks may take at once. Once a later attempt draws on the reservation (`contexts.quotas.fence_quota`),
+    this one changes nothing any more.
     """
 
     def __init__(self, reservation: Reservation) -> None:
@@ -62,6 +62,7 @@ class QuotaMeter:
             QuotaExceededError: naming the resource and where the user stands with it.
             InvalidRequestError: for an unknown resource, or an amount that it cannot have.
             ConflictError: when the reservation has ended.
+            FencedError: when a later attempt draws on the reservation.
             UnavailableError: when the database does not answer.
         """
         asked = check_amounts(amounts)
@@ -93,6 +94,9 @@ class QuotaMeter:
     async def put_back(self, taken: Taken, used: Mapping[str, Amount]) -> None:
         """Note what was really used of what was taken; more than that counts all the same.
 
+        What is used after the reservation has ended, or has gone to a later attempt, is logged and counts
+        nothing: whoever carries the work on or has ended it has settled it.
+
         Raises:
             InvalidRequestError, UnavailableError: as `take` does.
         """
@@ -102,7 +106,9 @@ class QuotaMeter:
         if any(actual.values()):
             drawn = await self._rows(settle_statement(self._reservation, actual, keeps=True, now=None))
             if not drawn[0][0]:
-                await self._use(actual)
+                log_lost_use(self._reservation, actual)
+                self._free.clear()  # nothing is set aside any more, so that whoever takes next hears of it
+                return
             for name, amount in actual.items():
                 if quota := self._standing.get(name):
                     self._standing[name] = replace(
@@ -110,13 +116,6 @@ class QuotaMeter:
                         used=quota.used + amount,
                         reserved=quota.reserved - min(amount, taken.get(name, Decimal(0))),
                     )
-
-    async def _use(self, actual: Mapping[str, Decimal]) -> None:
-        """Count what was used after the reservation had ended, as when another worker ended the run."""
-        try:
-            granted(await self._rows(use_statement(self._reservation, actual, now=None)))
-        except LimitError as refusal:
-            logger.warning("%s of run %s were used beyond the limit", refusal.resource, self._reservation.id)
 
     async def _extend(self, amounts: Mapping[str, Amount]) -> None:
         statement = reserve_statement(
@@ -140,3 +139,14 @@ class QuotaMeter:
                 return list(await cursor.fetchall())
         except (OperationalError, PoolTimeout) as error:
             raise UnavailableError("The database does not answer now; try again in a moment.") from error
+
+
+def log_lost_use(reservation: Reservation, actual: Mapping[str, Amount]) -> None:
+    """Log what was used of a reservation that could not be drawn on any more."""
+    used = ", ".join(f"{amount} {name}" for name, amount in actual.items() if amount)
+    logger.warning(
+        "Used after reservation %s had ended or gone to another attempt than %s, and not counted: %s",
+        reservation.id,
+        reservation.fence,
+        used,
+    )

@@ -1,7 +1,7 @@
 """What the quota services say to the database, and what its answers mean; each is one statement.
 
-The functions are the database's own (migration `0008_quota_functions`), so that a change of counters,
-reservation and ledger is one round trip and one transaction.
+The functions are the database's own (migrations `0008_quota_functions`, `0015_fenced_reservations`), so that
+a change of counters, reservation and ledger is one round trip and one transaction.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -11,7 +11,13 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Any, Protocol
 from uuid import UUID
 
-from contexts.exceptions import InvalidRequestError, LimitError, QuotaExceededError, RateLimitedError
+from contexts.exceptions import (
+    FencedError,
+    InvalidRequestError,
+    LimitError,
+    QuotaExceededError,
+    RateLimitedError,
+)
 from contexts.models.amounts import AMOUNT_BOUND
 from contexts.reports import QuotaResult
 from contexts.resources import RULES, Window
@@ -23,9 +29,10 @@ Statement = tuple[str, list[Any]]
 _STEP = Decimal("0.000001")
 _RESERVE = (
     'SELECT refused_by, resource, window_start, "limit", soft_percent, used, reserved '
-    "FROM netra_reserve_quota(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    "FROM netra_reserve_quota(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
-_SETTLE = "SELECT netra_settle_quota(%s, %s, %s, %s, %s, %s)"
+_SETTLE = "SELECT netra_settle_quota(%s, %s, %s, %s, %s, %s, %s)"
+_FENCE = "SELECT netra_fence_quota(%s, %s, %s, %s, %s)"
 _EXPIRE = "SELECT netra_expire_quotas(%s, %s)"
 _RENEW = "SELECT id FROM netra_renew_quotas(%s, %s, %s) AS id"
 _STANDING = (
@@ -60,6 +67,8 @@ class Reservation:
     id: UUID
     tenant_id: UUID
     user_id: UUID
+    fence: int | None = None
+    """The attempt that draws on it, which changes nothing once a later one does; none is not checked."""
 
 
 def reserve_statement(
@@ -79,13 +88,14 @@ def reserve_statement(
     lasting = f"{ttl.total_seconds()} s"
     owner = [str(reservation.tenant_id), str(reservation.user_id)]
     amounts_asked = _columns(check_amounts(amounts))
-    return _RESERVE, [str(reservation.id), *owner, purpose, lasting, *amounts_asked, now, extends]
+    arguments = [*owner, purpose, lasting, *amounts_asked, now, extends, reservation.fence]
+    return _RESERVE, [str(reservation.id), *arguments]
 
 
 def use_statement(owner: Owner, amounts: Mapping[str, Amount], *, now: datetime | None) -> Statement:
     """Say that `amounts` are used at once; raises what `reserve_statement` does."""
     member = [str(owner.tenant_id), str(owner.user_id)]
-    return _RESERVE, [None, *member, "", None, *_columns(check_amounts(amounts)), now, False]
+    return _RESERVE, [None, *member, "", None, *_columns(check_amounts(amounts)), now, False, None]
 
 
 def settle_statement(
@@ -93,7 +103,16 @@ def settle_statement(
 ) -> Statement:
     """Say what was really used; `keeps` leaves the rest reserved. Raises what `reserve_statement` does."""
     checked = {name: amount for name, amount in check_amounts(actual).items() if amount}
-    return _SETTLE, [str(reservation.id), str(reservation.tenant_id), *_columns(checked), keeps, now]
+    owner = [str(reservation.id), str(reservation.tenant_id)]
+    return _SETTLE, [*owner, *_columns(checked), keeps, now, reservation.fence]
+
+
+def fence_statement(
+    reservation: Reservation, fence: int, *, frees: Collection[str], now: datetime | None
+) -> Statement:
+    """Say that attempt `fence` draws on a reservation from now on; what it held of `frees` is free again."""
+    owner = [str(reservation.id), str(reservation.tenant_id)]
+    return _FENCE, [*owner, fence, f"{{{','.join(frees)}}}", now]
 
 
 def renew_statement(ids: Collection[UUID], *, ttl: timedelta, now: datetime | None) -> Statement:
@@ -130,9 +149,12 @@ def granted(rows: Sequence[Sequence[Any]]) -> list[QuotaResult]:
 
     Raises:
         QuotaExceededError, RateLimitedError: when it was refused.
+        FencedError: when a later attempt draws on the reservation.
     """
     results = []
     for refused_by, *values in rows:
+        if refused_by == "fence":
+            raise FencedError("A later attempt draws on this reservation.")
         quota = _quota(*values)
         if refused_by is not None:
             raise refusal(quota, is_tenants=refused_by == "tenant")

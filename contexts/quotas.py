@@ -25,6 +25,7 @@ from contexts.quota_statements import (
     Statement,
     check_amounts,
     expire_statement,
+    fence_statement,
     granted,
     renew_statement,
     reserve_statement,
@@ -72,6 +73,7 @@ def extend_quota(
 
     Raises:
         QuotaExceededError, RateLimitedError, InvalidRequestError, UnavailableError: as `reserve_quota` does.
+        FencedError: when the reservation's fence is not its own any more.
     """
     statement = reserve_statement(
         reservation, amounts, purpose="", ttl=RESERVATION_TTL, now=now, extends=True
@@ -93,7 +95,8 @@ def draw_quota(
 ) -> bool:
     """Note what was used of a reservation so far; the rest stays reserved. False when it has ended.
 
-    What was used is used: it counts even where it is more than was reserved.
+    What was used is used: it counts even where it is more than was reserved. Only where a later attempt draws
+    on the reservation nothing changes, as if it had ended.
     """
     return bool(_rows(settle_statement(reservation, actual, keeps=True, now=now))[0][0])
 
@@ -103,9 +106,24 @@ def settle_quota(
 ) -> bool:
     """End a reservation: `actual` was used since the last draw, the rest is free again.
 
-    Returns false when it had ended already, and then changes nothing.
+    Returns false when it had ended already or a later attempt draws on it, and then changes nothing.
     """
     return bool(_rows(settle_statement(reservation, actual, keeps=False, now=now))[0][0])
+
+
+def fence_quota(
+    reservation: Reservation, fence: int, *, frees: Collection[str] = (), now: datetime | None = None
+) -> bool:
+    """Have attempt `fence` (1 for the first) draw on a reservation, and no earlier one any more.
+
+    What an earlier one had set aside of the resources `frees` and not used is free again, before this one
+    sets anything aside. Called again it changes nothing. Returns false when the reservation has ended or a
+    later attempt draws on it.
+
+    Raises:
+        UnavailableError: when the database does not answer.
+    """
+    return bool(_rows(fence_statement(reservation, fence, frees=frees, now=now))[0][0])
 
 
 def release_quota(reservation: Reservation) -> bool:

@@ -12,10 +12,18 @@ MOVE_TENANT = "contexts.move_tenant"
 """Put a tenant on another tier."""
 RESET_QUOTAS = "contexts.reset_quotas"
 """Set what a member has used back to nothing."""
+CANCEL_RUNS = "agents.cancel_run"
+"""Have runs of any tenant stopped."""
+RETRY_RUNS = "agents.retry_run"
+"""Have what failed asked again, for its user and on their quota."""
 
 _SUPPORT = (
     SEE_EVERY_TENANT,
     "agents.view_run",
+    CANCEL_RUNS,
+    RETRY_RUNS,
+    "procrastinate.view_procrastinatejob",
+    "procrastinate.view_procrastinateworker",
     *(
         f"contexts.view_{model}"
         for model in (

@@ -6,12 +6,12 @@ from collections.abc import Awaitable
 from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
-from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from agents.workers import live_workers
 from contexts.database import call_in_thread
 
 logger = logging.getLogger(__name__)
@@ -83,14 +83,8 @@ def check_worker() -> None:
     Raises:
         PartMissingError: when no worker has shown itself for `NETRA_STALLED_AFTER_S`.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT EXISTS (SELECT FROM procrastinate_workers"
-            " WHERE last_heartbeat > now() - make_interval(secs => %s))",
-            [settings.STALLED_AFTER_SECONDS],
-        )
-        if not cursor.fetchone()[0]:
-            raise PartMissingError("no live worker")
+    if not live_workers():
+        raise PartMissingError("no live worker")
 
 
 async def _outcome(name: str, check: Awaitable[None]) -> str:

@@ -1,6 +1,6 @@
 """End the processes of a supervisor that was killed before it could end them itself.
 
-Run as a program of its own (`python undertaker.py`), by path and with the standard library alone.
+Run as a program of its own (`python undertaker.py SECONDS`), by path and with the standard library alone.
 Its standard input is a pipe that only the supervisor can write: a line `+ID` for a process that it
 has started in a session of its own, `-ID` for one that has ended. The kernel closes the pipe with
 the supervisor, even after `kill -9`; what is still alive then is ended.
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 
 STOP_SECONDS = 15.0
-"""How long a process may take to end before it is killed."""
+"""How long a process may take to end before it is killed, where the program's argument says no other time."""
 
 
 def read_processes(lines: Iterable[str]) -> set[int]:
@@ -46,4 +46,4 @@ def _send(send: Callable[[int, int], None], process: int, number: int) -> bool:
 
 
 if __name__ == "__main__":
-    end_processes(read_processes(sys.stdin))
+    end_processes(read_processes(sys.stdin), stop_seconds=float(sys.argv[1]))

@@ -21,7 +21,14 @@ from contexts.exceptions import UnavailableError
 from contexts.identifiers import new_id
 from contexts.tasks import end_task
 from realtime.connection import AT_ONCE
-from realtime.envelopes import MESSAGE_TYPE, Envelope, check_owner, pack_envelopes, unpack_envelopes
+from realtime.envelopes import (
+    MESSAGE_TYPE,
+    Envelope,
+    check_owner,
+    pack_envelopes,
+    sealed_envelopes,
+    unpack_envelopes,
+)
 from realtime.managers import deliver_here, has_sockets
 
 logger = logging.getLogger(__name__)
@@ -161,8 +168,7 @@ class Fanout:
                 self.losses += 1
             self._beat_heard_at = asyncio.get_running_loop().time()
         elif message["type"] == MESSAGE_TYPE and message["origin"] != _this_process():
-            for user, sealed in message["users"]:
-                user_id = UUID(bytes=user)
+            for user_id, sealed in sealed_envelopes(message):
                 if has_sockets(user_id):
                     await _deliver_in_parts(user_id, unpack_envelopes(user_id, sealed))
 

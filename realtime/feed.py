@@ -26,6 +26,8 @@ class _Progress:
     last: int
     heard_at: float
     ended: bool = False
+    attempt: int = 0
+    """The highest attempt at the run that was heard of; 0 when none was."""
 
 
 class RunFeed:
@@ -67,14 +69,18 @@ class RunFeed:
         for run_id in [key for key, progress in self._progress.items() if progress.thread_id == thread_id]:
             del self._progress[run_id]
 
-    def begin(self, run_id: UUID, *, thread_id: UUID, after: int, now: float, ended: bool = False) -> None:
+    def begin(
+        self, run_id: UUID, *, thread_id: UUID, after: int, now: float, attempt: int = 0, ended: bool = False
+    ) -> None:
         """Watch a run's thread and expect its event `after + 1` next, unless it is further already.
 
-        `ended` says that `after` is the run's last event.
+        `attempt` is the one that is known to be under way, 0 when none is; `ended` says that `after` is the
+        run's last event.
         """
         self.watch(thread_id)
         progress = self._progress.setdefault(run_id, _Progress(thread_id, after + 1, after, now))
         progress.last = max(progress.last, after)
+        progress.attempt = max(progress.attempt, attempt)
         progress.ended = progress.ended or ended
 
     def missing(self, run_id: UUID, *, after: int) -> tuple[int, int | None]:
@@ -123,8 +129,8 @@ class RunFeed:
         if thread_id not in self._watched:
             return Verdict.SKIP
         progress = self._progress.get(run_id)
-        if seq is None:  # a piece of the answer, which is whole once the run has ended
-            return Verdict.SKIP if progress is not None and progress.ended else Verdict.SEND
+        if seq is None:
+            return self._take_piece(progress, envelope.attempt)
         if progress is None:
             progress = self._progress[run_id] = _Progress(thread_id, 1, 0, now)
         progress.heard_at = now
@@ -133,5 +139,21 @@ class RunFeed:
         if seq > progress.last + 1:
             return Verdict.GAP
         progress.last = seq
+        progress.attempt = max(progress.attempt, envelope.attempt or 0)
         progress.ended = envelope.is_terminal
+        return Verdict.SEND
+
+    @staticmethod
+    def _take_piece(progress: _Progress | None, attempt: int | None) -> Verdict:
+        """Decide on a piece of an answer; without an attempt, as an earlier version sends it, any will do.
+
+        A worker that was stopped may still send some when the run is another's by then, or has ended. Of a
+        run that nothing else was heard of, nobody could tell.
+        """
+        if progress is None or progress.ended:
+            return Verdict.SKIP
+        if attempt is not None:
+            if attempt < progress.attempt:
+                return Verdict.SKIP
+            progress.attempt = attempt
         return Verdict.SEND

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from agents.cancelling import cancel_run
 from agents.event_records import last_seq
 from agents.events import TERMINAL_TYPES, Event
-from agents.runs import StartedRun, cancel_run, start_run
-from agents.selectors import events_of, open_run_ids, run_of, thread_of
+from agents.runs import StartedRun, start_run
+from agents.selectors import events_of, open_attempts, run_of, thread_of
 from contexts.context import UserExecutionContext
 from contexts.exceptions import InvalidRequestError
 from contexts.factory import UserContextFactory, managed_user_context
@@ -32,20 +33,32 @@ def send_message(user_id: UUID, frame: SendMessage) -> StartedRun:
 
 
 def stop_run(user_id: UUID, frame: CancelRun) -> None:
-    """Cancel a run; raises what `agents.runs.cancel_run` raises."""
+    """Cancel a run; raises what `agents.cancelling.cancel_run` raises."""
     with _frame_context(user_id, "frame.cancel_run") as context:
         cancel_run(context, frame.run_id)
 
 
-def open_runs(user_id: UUID, thread_id: UUID) -> dict[UUID, int]:
-    """Return the unfinished runs of a thread, each with the number of its last event.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenRun:
+    """An unfinished run: its attempt, and the number of its last event."""
+
+    run_id: UUID
+    attempt: int
+    last_seq: int
+
+
+def open_runs(user_id: UUID, thread_id: UUID) -> list[OpenRun]:
+    """Return the unfinished runs of a thread, oldest first.
 
     Raises:
         NotFoundError: when the thread does not exist or is someone else's.
     """
     with _frame_scope(user_id, "frame.subscribe") as context:
         thread_of(context, thread_id)
-        return {run_id: last_seq(run_id) for run_id in open_run_ids(context, thread_id)}
+        return [
+            OpenRun(run_id=run_id, attempt=attempt, last_seq=last_seq(run_id))
+            for run_id, attempt in open_attempts(context, thread_id).items()
+        ]
 
 
 def check_thread(user_id: UUID, thread_id: UUID) -> None:
@@ -65,6 +78,7 @@ class ResumedRun:
     run_id: UUID
     thread_id: UUID
     cursor: int
+    attempt: int
     events: list[Event]
     has_ended_at_cursor: bool
 
@@ -100,7 +114,12 @@ def _resumed(context: UserExecutionContext, run_id: UUID, cursor: int) -> Resume
         ended = events[0].type in TERMINAL_TYPES
         events = events[1:]
     return ResumedRun(
-        run_id=run_id, thread_id=run.thread_id, cursor=cursor, events=events, has_ended_at_cursor=ended
+        run_id=run_id,
+        thread_id=run.thread_id,
+        cursor=cursor,
+        attempt=run.attempt,
+        events=events,
+        has_ended_at_cursor=ended,
     )
 
 

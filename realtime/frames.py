@@ -87,11 +87,15 @@ class FrameHandler:
     async def _subscribe(self, frame: Subscribe) -> None:
         runs = await call_in_thread(open_runs, self._connection.user_id, frame.thread_id)
         self._connection.feed.watch(frame.thread_id)
-        for run_id, last_seq in runs.items():
+        for run in runs:
             # What is watched already goes on where it is: its last events may be on their way here.
-            if not self._connection.feed.knows(run_id):
+            if not self._connection.feed.knows(run.run_id):
                 self._connection.feed.begin(
-                    run_id, thread_id=frame.thread_id, after=last_seq, now=time.monotonic()
+                    run.run_id,
+                    thread_id=frame.thread_id,
+                    after=run.last_seq,
+                    attempt=run.attempt,
+                    now=time.monotonic(),
                 )
         await self._connection.answer(Ack(id=frame.id))
 
@@ -110,6 +114,7 @@ class FrameHandler:
                 run.run_id,
                 thread_id=run.thread_id,
                 after=run.cursor,
+                attempt=run.attempt,
                 now=time.monotonic(),
                 ended=run.has_ended_at_cursor,
             )

@@ -1,5 +1,5 @@
-"""The operators' pages of conversations, runs and datasets: to look at, not to change."""
+"""The operators' pages of conversations, runs, datasets, and of the queue: to look at, not to change."""
 
-from agents.admin import datasets, runs, threads
+from agents.admin import datasets, jobs, runs, threads, workers
 
-__all__ = ["datasets", "runs", "threads"]
+__all__ = ["datasets", "jobs", "runs", "threads", "workers"]

@@ -12,7 +12,7 @@ class DatasetAdmin(TenantRecordAdmin):
 
     list_display = (
         "name",
-        "user",
+        "uploader",
         "tenant",
         "format",
         "assumed_model",
@@ -26,3 +26,8 @@ class DatasetAdmin(TenantRecordAdmin):
     list_select_related = ("user", "tenant")
     search_fields = ("=id", "name", "filename", "user__username")
     date_hierarchy = "created_at"
+
+    @admin.display(description="user", ordering="user__username")
+    def uploader(self, dataset: Dataset) -> str:
+        """Return who uploaded it, as far as that is still known."""
+        return dataset.user.username if dataset.user else "erased"

@@ -8,8 +8,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents.api.serializers import RunSerializer, StartedRunSerializer
-from agents.runs import cancel_run
+from agents.cancelling import cancel_run
 from agents.selectors import run_of
+from agents.waiting import wait_of
 from contexts.api.audit import AuditEntrySerializer
 from contexts.api.base import ContextView
 from contexts.api.pages import page_parameters, page_schema
@@ -21,8 +22,9 @@ class RunView(ContextView):
 
     @extend_schema(operation_id="read_run", responses=RunSerializer)
     def get(self, request: Request, run_id: UUID) -> Response:
-        """Show where a run stands and what it used."""
-        return Response(RunSerializer(run_of(self.context, run_id)).data)
+        """Show where a run stands, what it waits for by now, and what it used."""
+        run = run_of(self.context, run_id)
+        return Response(RunSerializer(run, context={"wait": wait_of(run)}).data)
 
 
 class CancelView(ContextView):

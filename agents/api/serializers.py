@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from agents.markdown import render_markdown
 from agents.models import Author, Dataset, RunStatus, Thread
+from agents.waiting import CAUSES, Cause
 from contexts.api.amounts import format_usd
 from contexts.api.parsing import RequestSerializer, TextField
 
@@ -101,6 +103,12 @@ class RunSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     thread_id = serializers.UUIDField()
     status = serializers.ChoiceField(choices=RunStatus.choices)
+    position = serializers.SerializerMethodField(
+        help_text="Of a queued run, its place in the user's line by now: 1 is next, 0 has a place."
+    )
+    waiting_for = serializers.SerializerMethodField(
+        help_text="Of a queued run: `place`, of the user's; `turn`, a free worker; `worker`, any at all."
+    )
     agent = serializers.CharField(help_text="Empty: triage decided.")
     model = serializers.CharField()
     attempt = serializers.IntegerField()
@@ -110,6 +118,17 @@ class RunSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
+
+    def get_position(self, run: Any) -> int | None:
+        """Return its place in line; none once it has begun."""
+        position: int | None = self.context["wait"].position
+        return position
+
+    @extend_schema_field(serializers.ChoiceField(choices=CAUSES, allow_null=True))
+    def get_waiting_for(self, run: Any) -> Cause | None:
+        """Return what it waits for; none once it has begun."""
+        cause: Cause | None = self.context["wait"].cause
+        return cause
 
     def get_error(self, run: Any) -> dict[str, str] | None:
         """Return why the run failed; none when it did not."""

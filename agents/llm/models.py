@@ -2,13 +2,14 @@
 
 import logging
 import re
+from collections.abc import Callable
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, infer_model
 
-from agents.catalog import AgentSpecification
+from agents.catalog import CATALOG, AgentSpecification
 from agents.llm.offline import MODEL_NAME as OFFLINE
 from agents.llm.offline import offline_model
 from contexts.context import UserExecutionContext
@@ -19,6 +20,21 @@ logger = logging.getLogger(__name__)
 
 _VARIABLE = re.compile(r"`([A-Z][A-Z0-9_]+)`")
 _EXTRA = re.compile(r"pydantic-ai-slim\[([a-z0-9-]+)\]")
+
+
+_registered: dict[str, Callable[[str], Model]] = {}
+
+
+def register_model(name: str, make: Callable[[str], Model]) -> None:
+    """Let the settings name a model of one's own, which `make` makes for the agent of a name.
+
+    For `AppConfig.ready()`.
+
+    Raises:
+        ValueError: when the name is taken, or could be a provider's.
+    """
+    if name == OFFLINE or ":" in name or _registered.setdefault(name, make) is not make:
+        raise ValueError(f"No model can be registered as {name!r}.")
 
 
 def select_model(specification: AgentSpecification, context: UserExecutionContext) -> Model:
@@ -33,8 +49,9 @@ def select_model(specification: AgentSpecification, context: UserExecutionContex
     name = context.preferences.chosen_model
     if name == OFFLINE:
         return offline_model(specification.name)
+    setting = "NETRA_MODEL" if name == settings.NETRA_MODEL else "NETRA_MODELS"
     try:
-        return _named_model(name, setting="NETRA_MODEL" if name == settings.NETRA_MODEL else "NETRA_MODELS")
+        return _named_model(name, setting=setting, agent_name=specification.name)
     except ImproperlyConfigured as error:
         raise UnavailableError(str(error), run_id=context.run_id) from error
 
@@ -47,7 +64,7 @@ def select_fallback(specification: AgentSpecification, context: UserExecutionCon
     if name == OFFLINE:
         return offline_model(specification.name)
     try:
-        return _named_model(name, setting="NETRA_MODELS")
+        return _named_model(name, setting="NETRA_MODELS", agent_name=specification.name)
     except ImproperlyConfigured:
         logger.exception("The cheaper model of tier %s cannot be used", context.tier)
         return None
@@ -67,12 +84,14 @@ def check_model_setting() -> None:
 
     """
     if settings.NETRA_MODEL != OFFLINE:
-        _named_model(settings.NETRA_MODEL, setting="NETRA_MODEL")
+        _named_model(settings.NETRA_MODEL, setting="NETRA_MODEL", agent_name=CATALOG[0].name)
     for name in sorted(allowed_models() - {settings.NETRA_MODEL, OFFLINE}):
-        _named_model(name, setting="NETRA_MODELS")
+        _named_model(name, setting="NETRA_MODELS", agent_name=CATALOG[0].name)
 
 
-def _named_model(name: str, *, setting: str) -> Model:
+def _named_model(name: str, *, setting: str, agent_name: str) -> Model:
+    if name in _registered:
+        return _registered[name](agent_name)
     if ":" not in name:
         raise ImproperlyConfigured(
             f"{setting} names {name!r}; it has to be {OFFLINE!r} or PROVIDER:MODEL, such as openai:gpt-4o."

@@ -5,6 +5,7 @@ from agents.models.charts import Chart
 from agents.models.datasets import Dataset
 from agents.models.events import RunEvent
 from agents.models.runs import Run, RunStatus, TenantTurn
+from agents.models.steps import RunStep
 from agents.models.threads import Author, Message, Thread
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Run",
     "RunEvent",
     "RunStatus",
+    "RunStep",
     "TenantTurn",
     "Thread",
     "ToolCall",

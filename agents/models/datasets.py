@@ -1,6 +1,7 @@
 """Usage logs that a tenant has given Netra."""
 
 from pathlib import Path
+from uuid import UUID
 
 from django.conf import settings
 from django.db import models
@@ -14,7 +15,16 @@ class Dataset(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey("contexts.Tenant", on_delete=models.CASCADE, related_name="datasets")
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="datasets")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.CASCADE,
+        related_name="datasets",
+        help_text="Who uploaded it; empty: somebody whose data was erased.",
+    )
+    former_user_id = models.UUIDField(
+        null=True, editable=False, help_text="Under which id the ledger has the storage that they left."
+    )
     name = models.CharField(max_length=200)
     filename = models.CharField(max_length=255)
     format = models.CharField(max_length=32)
@@ -36,6 +46,11 @@ class Dataset(models.Model):
         indexes = (models.Index(fields=("tenant", "-created_at", "-id"), name="dataset_by_tenant"),)
         constraints = (
             models.CheckConstraint(condition=~models.Q(name=""), name="dataset_has_a_name"),
+            models.CheckConstraint(
+                condition=models.Q(user__isnull=False, former_user_id=None)
+                | models.Q(user=None, former_user_id__isnull=False),
+                name="dataset_has_an_uploader",
+            ),
             models.CheckConstraint(condition=models.Q(rows__gte=1), name="dataset_has_rows"),
             models.CheckConstraint(
                 condition=models.Q(
@@ -47,6 +62,13 @@ class Dataset(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def charged_to(self) -> UUID:
+        """Return under whose id its storage is counted, also when the uploader's data was erased."""
+        user_id = self.user_id or self.former_user_id
+        assert user_id is not None
+        return user_id
 
     @property
     def path(self) -> Path:

@@ -18,7 +18,16 @@ class RunStatus(models.TextChoices):
     CANCELLED = "cancelled"
 
 
+class CancelledBy(models.TextChoices):
+    """Who had a run cancelled, as `run_cancelled` tells it."""
+
+    USER = "user"
+    OPERATOR = "operator"
+    SIGN_OUT = "sign_out"
+
+
 OPEN_STATUSES = (RunStatus.QUEUED, RunStatus.RUNNING)
+WITHOUT_ANSWER = (RunStatus.FAILED, RunStatus.CANCELLED)
 
 
 class TenantTurn(models.Model):
@@ -47,6 +56,10 @@ class Run(models.Model):
     attempt = models.PositiveIntegerField(
         default=0, help_text="How often a worker has taken the run; fences writes."
     )
+    hand_backs = models.PositiveIntegerField(
+        default=0,
+        help_text="How many attempts were given back undone, as when their worker was stopped.",
+    )
     model = models.CharField(max_length=200, blank=True, default="")
     job_id = models.BigIntegerField(null=True, help_text="Empty while the run waits for a place.")
     idempotency_key = models.CharField(max_length=200, null=True)
@@ -57,11 +70,18 @@ class Run(models.Model):
     error_message = models.TextField(blank=True, default="")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     cancel_requested_at = models.DateTimeField(null=True)
+    cancel_requested_by = models.CharField(
+        max_length=16, choices=CancelledBy, blank=True, default="", help_text="Who asked for it."
+    )
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ("-created_at", "-id")
+        permissions = (
+            ("cancel_run", "Can cancel runs of every tenant"),
+            ("retry_run", "Can have runs of every tenant asked again"),
+        )
         indexes = (
             models.Index(fields=("thread", "created_at", "id"), name="run_by_thread"),
             models.Index(fields=("user", "-created_at"), name="run_by_user"),
@@ -72,6 +92,22 @@ class Run(models.Model):
             ),
             models.Index(
                 fields=("status", "created_at"), name="run_open", condition=models.Q(status__in=OPEN_STATUSES)
+            ),
+            # For operators; with `run_slow`, which the migration has.
+            models.Index(fields=("-created_at", "-id"), name="run_by_time"),
+            models.Index(fields=("tenant", "-created_at", "-id"), name="run_by_tenant"),
+            models.Index(
+                fields=("status", "-created_at", "-id"),
+                name="run_without_answer",
+                condition=models.Q(status__in=WITHOUT_ANSWER),
+            ),
+            models.Index(
+                fields=("error_code", "-created_at", "-id"),
+                name="run_by_error",
+                condition=~models.Q(error_code=""),
+            ),
+            models.Index(
+                fields=("-created_at", "-id"), name="run_begun_again", condition=models.Q(attempt__gt=1)
             ),
         )
         constraints = (

@@ -1,5 +1,7 @@
 """The tool that draws an answer's charts."""
 
+from uuid import uuid5
+
 from pydantic import BaseModel, Field
 
 from agents.analysis import charts as drawings
@@ -57,19 +59,22 @@ def _draw_charts(environment: ToolEnvironment, parameters: ChartParameters) -> D
         "Cost today, on cheaper models, and with each measure": drawings.comparison_chart(comparison, plan),
         "Spend over time": drawings.spend_chart(breakdown),
     }
+    charts = [
+        Chart(
+            # Drawn again by a later attempt it is the same chart.
+            id=uuid5(context.run_id, f"{environment.call_id}:{title}"),
+            tenant_id=context.tenant_id,
+            user_id=context.user_id,
+            run_id=context.run_id,
+            title=title,
+            alt_text=chart.alt_text,
+            svg=chart.svg,
+        )
+        for title, chart in drawn.items()
+        if chart is not None
+    ]
     with scope(context):
-        charts = [
-            Chart.objects.create(
-                tenant_id=context.tenant_id,
-                user_id=context.user_id,
-                run_id=context.run_id,
-                title=title,
-                alt_text=chart.alt_text,
-                svg=chart.svg,
-            )
-            for title, chart in drawn.items()
-            if chart is not None
-        ]
+        Chart.objects.bulk_create(charts, ignore_conflicts=True)
     return DrawnCharts(
         charts=[
             DrawnChart(

@@ -31,6 +31,8 @@ class ToolEnvironment:
     sessions: AnalysisSessions
     work: ToolWork
     """This call, measured and stopped from outside."""
+    call_id: str
+    """What the call is known by, the same when it has to be repeated: a key for what must happen once."""
     now: datetime
     """The moment of the call (UTC), which also fixes the list prices."""
 
@@ -53,5 +55,10 @@ class Tool:
     """Roles that may use it."""
     timeout_seconds: float = 30.0
     """After this long the call is interrupted."""
+    is_repeatable: bool = True
+    """Whether a call that was cut off may be made again, with the same `call_id`.
+
+    Of one that may not, the model is told that its outcome is unknown.
+    """
     needs_cpu: bool = True
     """Whether it analyses data, which is metered, and refused once the user's CPU seconds are used up."""

@@ -4,8 +4,6 @@ from allauth.account.models import EmailAddress
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.models import Group
-from procrastinate.contrib.django.admin import ProcrastinateJobAdmin
-from procrastinate.contrib.django.models import ProcrastinateJob
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from unfold.admin import ModelAdmin
 
@@ -13,7 +11,7 @@ from contexts.admin.audited import AuditedMixin
 from contexts.admin.scoping import SuperuserOnlyMixin
 
 # The first two show refresh tokens, the third e-mail addresses of every tenant.
-for model in (OutstandingToken, BlacklistedToken, EmailAddress, Group, ProcrastinateJob):
+for model in (OutstandingToken, BlacklistedToken, EmailAddress, Group):
     admin.site.unregister(model)
 
 
@@ -22,8 +20,3 @@ class GroupAdmin(AuditedMixin, SuperuserOnlyMixin, DjangoGroupAdmin, ModelAdmin)
     """Groups of permissions."""
 
     audited_fields = ("name", "permissions")
-
-
-@admin.register(ProcrastinateJob)
-class JobAdmin(SuperuserOnlyMixin, ProcrastinateJobAdmin, ModelAdmin):
-    """The jobs that carry runs out."""

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 class AuditEntry(models.Model):
     """One thing done or refused; ids and figures, never content.
 
+    Nothing of it changes, but that `details` become `{"erased": true}` when a person's data is erased.
     Entries outlive the tenant and the user they name, so neither is tied by a foreign key of the
     database. An entry without a tenant belongs to the installation itself.
     """
@@ -28,6 +29,22 @@ class AuditEntry(models.Model):
     run_id = models.UUIDField(null=True)
     request_id = models.UUIDField(null=True)
     details = models.JSONField(default=dict)
+    # The three below are the database's own; `contexts.audit_seals` says what they are for.
+    details_salt = models.BinaryField(
+        max_length=16,
+        null=True,
+        editable=False,
+        help_text="Random, so that nobody guesses what a digest is of; gone with what was erased.",
+    )
+    details_digest = models.BinaryField(
+        max_length=32,
+        null=True,
+        editable=False,
+        help_text="SHA-256 of salt and details, which the seal is over; empty for the oldest entries.",
+    )
+    erased_in = models.BigIntegerField(
+        null=True, editable=False, help_text="The entry that tells of the details' erasure."
+    )
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

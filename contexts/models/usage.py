@@ -94,6 +94,9 @@ class QuotaReservation(models.Model):
     resources = ArrayField(models.CharField(max_length=32))
     window_starts = ArrayField(models.DateTimeField())
     amounts = ArrayField(models.DecimalField(max_digits=24, decimal_places=6))
+    fence = models.IntegerField(
+        db_default=0, help_text="The attempt at the work that may draw on it; 0 before the first."
+    )
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField()
 

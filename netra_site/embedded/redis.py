@@ -46,7 +46,7 @@ def _start(folder: Path, *, temporary: bool) -> str:
             stop=[[str(programs / "redis-cli"), "-s", str(address), "shutdown", "nosave"]],
             delete=temporary,
         )
-        if not _answers(address):
+        if not is_listening(address):
             _launch(programs / "redis-server", folder, address)
     return f"unix://{quote(str(address))}"
 
@@ -78,6 +78,19 @@ def _launch(program: Path, folder: Path, address: Path) -> None:
             last = (words.strip().splitlines() or ["no reason given"])[-1]
             raise EmbeddedRedisError(f"Redis cannot start in {folder}: {last.rstrip('.')}. Its log is {log}.")
         time.sleep(0.02)
+
+
+def is_listening(address: Path) -> bool:
+    """Tell whether a process listens on a Unix socket, also one that is too busy to answer."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.setblocking(False)
+        try:
+            connection.connect(str(address))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except BlockingIOError:
+            return True  # those who want to connect queue up
+    return True
 
 
 def _answers(address: Path) -> bool:

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from agents.state import Recommendation
+from agents.waiting import Cause
 from realtime.protocol.base import Frame
 
 
@@ -38,7 +39,10 @@ class QueuedData(Frame):
     agent: str | None
     """The agent asked for by name, if any."""
     position: Annotated[int, Field(ge=0)] = 0
-    """Its place among the user's runs that wait in line, 1 for the next; 0 when none is before it."""
+    """Its place in the user's line when it was asked: 1 for the next, 0 when it needs not wait in it."""
+    waiting_for: Cause | None = None
+    """For what it waited when it was asked: `place`, one of the user's; `turn`, a free worker; `worker`, any
+    worker at all: it is kept until there is one. What it waits for by now: `GET runs/{run_id}`."""
 
 
 class RunQueued(RunEventFrame):

@@ -83,6 +83,11 @@ class ServerApi:
         # Forbidden is an answer to somebody it knows: the account's own trouble is told when it asks.
         return answer.status_code in {httpx.codes.OK, httpx.codes.FORBIDDEN}
 
+    async def read_run(self, run_id: UUID, token: str) -> dict[str, Any]:
+        """Return where a run stands; raises what `_send` raises."""
+        run: dict[str, Any] = await self._send(f"runs/{run_id}", method="GET", headers=_bearer(token))
+        return run
+
     async def sign_in(self, username: str, password: str) -> str:
         """Return an access token for a password; raises what `_send` raises."""
         answer = await self._send("auth/token", json={"username": username, "password": password})
@@ -108,8 +113,8 @@ class ServerApi:
             raise InvalidRequestError(f"{file} cannot be read: {error.strerror}.") from error
         return UUID(answer["id"])
 
-    async def _send(self, path: str, **request: Any) -> Any:
-        """Post a request and return the answer's JSON.
+    async def _send(self, path: str, *, method: str = "POST", **request: Any) -> Any:
+        """Send a request and return the answer's JSON.
 
         Raises:
             UnavailableError: when the server does not answer, or not as Netra does.
@@ -117,7 +122,7 @@ class ServerApi:
         """
         request.setdefault("timeout", REQUEST_TIMEOUT_S)
         try:
-            answer = await self._client.post(f"{self.url}/api/v1/{path}", **request)
+            answer = await self._client.request(method, f"{self.url}/api/v1/{path}", **request)
         except httpx.HTTPError as error:
             raise UnavailableError(f"{self.url} does not answer: {error or type(error).__name__}.") from error
         try:

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from contexts.exceptions import NetraError, NotAuthenticatedError, PermissionDeniedError, UnavailableError
 from realtime.protocol import MEANINGS, PROTOCOL, TERMINAL_TYPES, CloseCode
 from realtime.terminal.api import is_loopback
+from realtime.terminal.waiting import WaitWatch
 
 Frame = dict[str, Any]
 ShowFrame = Callable[[str, Frame], None]
@@ -31,11 +32,15 @@ _FINAL_CODES: dict[int, type[NetraError]] = {
 class Conversation:
     """Asks one question and follows its run; `cancel` stops the run, not the following."""
 
-    def __init__(self, url: str, token: str, *, show: ShowFrame) -> None:
-        """Connect to the server at `url` with an access token; `show` every frame."""
+    def __init__(self, url: str, token: str, *, show: ShowFrame, waits: WaitWatch | None = None) -> None:
+        """Connect to the server at `url` with an access token; `show` every frame.
+
+        With `waits` the server is asked what the run waits for, for as long as it is queued.
+        """
         self._url = url.replace("http", "ws", 1) + "/ws/chat/"
         self._token = token
         self._show = show
+        self._waits = waits
         self._socket: ClientConnection | None = None
         self._run_id: str | None = None
         self._last_seq = 0
@@ -110,9 +115,18 @@ class Conversation:
                     raise _refusal(frame)
                 case kind if frame.get("run_id") == self._run_id and "seq" in frame:
                     self._last_seq = frame["seq"]
+                    await self._follow_wait(kind)
                     if kind in TERMINAL_TYPES:
                         return frame
         raise ConnectionClosed(socket.protocol.close_rcvd, socket.protocol.close_sent)
+
+    async def _follow_wait(self, kind: str) -> None:
+        if self._waits is None:
+            return
+        if kind == "run_queued":
+            self._waits.begin(UUID(self._run_id))
+        else:
+            await self._waits.end()
 
 
 async def _send(socket: ClientConnection, frame: Frame) -> None:

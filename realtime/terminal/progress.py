@@ -7,6 +7,8 @@ from rich.markdown import Markdown
 from rich.status import Status
 from rich.text import Text
 
+from realtime.terminal.waiting import waiting_words
+
 # Control characters could move the cursor or rename the window; line breaks and tabs are harmless.
 _CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 
@@ -19,6 +21,7 @@ class LiveProgress:
         self._answer = answer or Console()
         self._progress = progress or Console(stderr=True)
         self._status: Status | None = None
+        self._wait = ""
 
     def __enter__(self) -> Self:
         self._status = self._progress.status("Connecting …")
@@ -40,12 +43,16 @@ class LiveProgress:
             self._line("dim", f"thread {frame['thread_id']}, run {frame['run_id']}")
             self._doing("Waiting for a worker …")
 
+    def show_wait(self, wait: dict[str, Any]) -> None:
+        """Show what a queued run with this `position` and `waiting_for` waits for, where that is news."""
+        words = waiting_words(wait)
+        if words != self._wait and (wait.get("position") or wait.get("waiting_for") == "worker"):
+            self._line("yellow", f"{'':>14}  {words}")
+        self._wait = words
+        self._doing(f"{words} …")
+
     def _on_run_queued(self, frame: dict[str, Any]) -> None:
-        position = frame["data"].get("position", 0)
-        if position > 0:
-            place = "next in line" if position == 1 else f"number {position} in line when asked"
-            self._line("yellow", f"{'':>14}  waiting, {place}")
-            self._doing(f"Waiting, {place} …")
+        self.show_wait(frame["data"])
 
     def _on_agent_thinking(self, frame: dict[str, Any]) -> None:
         self._line("", f"{frame['agent_name']:>14}  {frame['data']['text']}")
@@ -64,7 +71,8 @@ class LiveProgress:
         self._line("cyan", f"{data['from_agent']:>14}  → {data['to_agent']}: {data['reason']}")
 
     def _on_run_resumed(self, frame: dict[str, Any]) -> None:
-        self._line("yellow", f"{'':>14}  another worker goes on (attempt {frame['data']['attempt']})")
+        attempt = frame["data"]["attempt"]
+        self._line("yellow", f"{'':>14}  The worker was lost; the answer goes on (attempt {attempt})")
 
     def _on_message_delta(self, frame: dict[str, Any]) -> None:
         self._doing("Writing the answer …")

@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from pydantic_ai.models import Model
 from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 
 from agents.admission import begin_run
+from agents.cancelling import cancel_run
 from agents.engine_factory import ExecutionEngineFactory
 from agents.event_log import EventLog
 from agents.events import Delta, Event
 from agents.execution import RunExecutor
 from agents.models import Run, RunEvent
 from agents.registry import AgentRegistry
-from agents.runs import cancel_run, start_run
+from agents.runs import start_run
 from agents.state import TriageResult
 from agents.uploads import store_dataset
 from contexts.context import UserExecutionContext
@@ -71,9 +73,21 @@ def cancel(user: User, run_id: UUID) -> None:
         cancel_run(context, run_id)
 
 
+def take_job(run: Run) -> None:
+    """Have the run's job done by a worker that gives signs of life, as while the run is carried out."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH worker AS (INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id)"
+            " UPDATE procrastinate_jobs SET status = 'doing', worker_id = worker.id FROM worker"
+            " WHERE procrastinate_jobs.id = %s",
+            [run.job_id],
+        )
+
+
 def begin(run_id: UUID) -> Any:
     """Take the run on as its next attempt, which has to succeed."""
     run = Run.objects.get(id=run_id)
+    take_job(run)
     return begin_run(run_id, UserContextFactory(), user_id=run.user_id, tenant_id=run.tenant_id)
 
 
@@ -103,6 +117,7 @@ async def execute(
 ) -> None:
     """Carry a run out, with the offline model unless another is given; its owner is told the quotas."""
     run = await call_in_thread(Run.objects.get, id=run_id)
+    await call_in_thread(take_job, run)
     executor = RunExecutor(
         contexts=UserContextFactory(manager), engines=engines or engines_with(model, manager=manager)
     )

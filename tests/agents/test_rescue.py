@@ -7,7 +7,8 @@ from django.db import connection
 from procrastinate.contrib.django import app as django_app
 
 from agents.execution import RunExecutor
-from agents.worker import rescue_lost_jobs
+from agents.job_loop import rescue_lost_jobs
+from agents.job_manager import PatientJobManager
 from contexts.database import call_in_thread
 from contexts.factory import UserContextFactory
 from tests.agents.running import ask, engines_with, execute, scripted, stored_events
@@ -52,7 +53,7 @@ async def test_only_the_jobs_of_others_are_rescued(recorder):
     await stuck.wait()
     app = django_app.with_connector(django_app.connector.get_worker_connector())
     async with app.open_async():
-        assert await rescue_lost_jobs(app, executor) == 1
+        assert await rescue_lost_jobs(PatientJobManager(app.connector), executor) == 1
     assert await call_in_thread(status_of_job, mine) == "doing"
     assert await call_in_thread(status_of_job, lost) == "todo"
     working.cancel()

@@ -3,8 +3,9 @@ from datetime import UTC, datetime
 import pytest
 from procrastinate.contrib.django.models import ProcrastinateJob
 
+from agents.cancelling import cancel_run
 from agents.models import Message, Run, RunEvent, Thread
-from agents.runs import cancel_run, start_run
+from agents.runs import start_run
 from agents.selectors import events_of, run_of
 from agents.threads import delete_thread
 from contexts.exceptions import (

@@ -2,10 +2,14 @@
 
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
 from agents.datasets.query_process import QueryProcess
+from agents.tools import threads as threads_module
+from agents.tools import work as work_module
+from agents.tools.threads import ABANDONED, ToolThreads
 from agents.tools.work import ToolWork
 from contexts.exceptions import ToolError
 
@@ -84,3 +88,118 @@ def test_a_tool_uses_one_process_at_a_time_and_a_stop_ends_that_one_only():
     finally:
         first.close()
         second.close()
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(work_module, "GRACE_SECONDS", 0.05)
+
+
+def spin_until(condition):
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.002)
+
+
+def endless():
+    while True:
+        pass
+
+
+def stubborn():
+    for _ in range(5):
+        with suppress(BaseException):
+            endless()
+    endless()
+
+
+def waits_in_short():
+    while True:
+        time.sleep(0.001)
+
+
+@pytest.mark.mission_critical("P3")
+@pytest.mark.parametrize("function", [endless, stubborn, waits_in_short])
+def test_python_code_that_goes_on_after_its_stop_is_ended_and_counted(quick, function):
+    threads, work = ToolThreads(1), ToolWork()
+    future = threads.submit("run", lambda: work.run(function, abandon=threads.abandon))
+    spin_until(lambda: work.cpu_seconds > 0)
+    work.stop()
+    with pytest.raises(ToolError, match="stopped"):
+        future.result(PATIENCE_SECONDS)
+    assert work.cpu_seconds > 0
+    assert threads.abandoned == 0
+    # What comes next in its place is not met by an error that was meant for it.
+    assert [threads.submit("run", lambda: "undisturbed").result(PATIENCE_SECONDS) for _ in range(3)] == [
+        "undisturbed"
+    ] * 3
+
+
+HOLD = """
+def hold():
+    lock.acquire()
+    held.set()
+    give_up_at = time.monotonic() + 0.3
+    while time.monotonic() < give_up_at:
+        pass
+    lock.release()
+"""
+
+
+def test_code_is_ended_nowhere_that_others_need(quick):
+    lock, held, work = threading.Lock(), threading.Event(), ToolWork()
+    module = {"__name__": "logging.handlers", "lock": lock, "held": held, "time": time}
+    exec(HOLD, module)  # noqa: S102 - as if it stood in a module of everyone's
+    future = ToolThreads(1).submit("run", lambda: work.run(lambda: module["hold"]() or endless()))
+    assert held.wait(PATIENCE_SECONDS)
+    work.stop()
+    with pytest.raises(ToolError, match="stopped"):
+        future.result(PATIENCE_SECONDS)
+    assert not lock.locked()
+
+
+def test_a_tool_that_cannot_be_ended_is_given_up_and_its_place_is_free_again(quick, monkeypatch, caplog):
+    monkeypatch.setattr(work_module, "ABANDON_SECONDS", 0.1)
+    monkeypatch.setattr(threads_module, "ABANDONED_PER_THREAD", 1)
+    threads, work = ToolThreads(1), ToolWork()
+    started, may_end = threading.Event(), threading.Lock()
+    may_end.acquire()
+
+    def hang():
+        started.set()
+        may_end.acquire()
+
+    stuck = threads.submit("run", lambda: work.run(hang, abandon=threads.abandon))
+    assert started.wait(PATIENCE_SECONDS)
+    waiting = threads.submit("other", lambda: "served")
+    work.stop()
+    assert waiting.result(PATIENCE_SECONDS) == "served"
+    assert (threads.abandoned, ABANDONED._value.get()) == (1, 1)
+    with pytest.raises(ToolError, match="no thread free"):
+        threads.submit("other", lambda: None)
+    may_end.release()
+    with pytest.raises(ToolError, match="stopped"):
+        stuck.result(PATIENCE_SECONDS)
+    assert (threads.working, threads.abandoned, ABANDONED._value.get()) == (0, 0, 0)
+    assert threads.submit("other", lambda: "served").result(PATIENCE_SECONDS) == "served"
+    assert "cannot be ended" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (MemoryError(), ToolError),
+        (SystemExit(1), RuntimeError),
+        (KeyboardInterrupt(), RuntimeError),
+        (GeneratorExit(), RuntimeError),
+        (StopIteration(), RuntimeError),
+        (ValueError("as it was"), ValueError),
+    ],
+)
+def test_what_a_tool_raises_ends_no_more_than_its_call(raised, expected):
+    def function():
+        raise raised
+
+    with pytest.raises(expected):
+        ToolWork().run(function)

@@ -9,7 +9,8 @@ from django.db import IntegrityError, connection, transaction
 from psycopg.types.json import Jsonb
 
 from contexts.audit import record_audit, record_system_audit
-from contexts.audit_chain import INSTALLATION, BrokenLink, Fault
+from contexts.audit_chain import BrokenLink
+from contexts.audit_seals import INSTALLATION, Fault
 from contexts.factory import UserContextFactory, managed_user_context
 from contexts.models import AuditChain, AuditEntry, AuditLink
 from contexts.scope import scope, system_scope
@@ -46,9 +47,12 @@ def test_a_seal_is_the_documented_hash():
     entry_id = AuditEntry.objects.create(
         tenant_id=ACME, action="done", run_id=run_id, details={"b": 1, "a": "é"}, created_at=moment
     ).id
+    entry = AuditEntry.objects.get(id=entry_id)
+    assert entry.details_salt is not None
+    digest = sha256(bytes(entry.details_salt) + '{"a": "é", "b": 1}'.encode()).digest()
+    assert bytes(entry.details_digest or b"") == digest
     text = (
-        f'[{entry_id}, "{ACME}", null, "done", null, "{run_id}", null, '
-        '{"a": "é", "b": 1}, 1772366400.500000]'
+        f'[{entry_id}, "{ACME}", null, "done", null, "{run_id}", null, "{digest.hex()}", 1772366400.500000]'
     )
     assert bytes(AuditLink.objects.get(entry_id=entry_id).hash) == sha256(bytes(32) + text.encode()).digest()
 

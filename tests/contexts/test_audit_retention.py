@@ -10,7 +10,8 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 
 from contexts import audit_retention
-from contexts.audit_chain import INSTALLATION, BrokenLink, Fault
+from contexts.audit_chain import BrokenLink
+from contexts.audit_seals import INSTALLATION, Fault
 from contexts.models import AuditChain, AuditEntry, AuditLink
 from tests.contexts.audit_tools import broken, execute, fill, numbers, triggers_off, verified
 from tests.factories import make_cast
@@ -159,6 +160,7 @@ def test_verify_prints_each_chain_with_its_head(acme: UUID):
                 "length": 7,
                 "pruned": 0,
                 "verified": 7,
+                "erased": 0,
                 "head": head,
                 "broken": None,
             }

@@ -2,7 +2,8 @@ from uuid import UUID
 
 import pytest
 
-from contexts.audit_chain import GENESIS, BrokenLink, ChainPlace, Fault
+from contexts.audit_chain import GENESIS, BrokenLink, ChainPlace
+from contexts.audit_seals import Fault
 from contexts.identifiers import new_id
 from tests.contexts.audit_tools import broken, execute, fill, seal_what_is_there, triggers_off, verified
 

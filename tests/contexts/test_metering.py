@@ -2,16 +2,18 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
 from contexts.database import call_in_thread, close_async_pool
-from contexts.exceptions import ConflictError, InvalidRequestError, QuotaExceededError
+from contexts.exceptions import ConflictError, FencedError, InvalidRequestError, QuotaExceededError
 from contexts.metering import QuotaMeter
-from contexts.models import QuotaOverride, QuotaReservation, QuotaUsage
+from contexts.models import QuotaEntry, QuotaOverride, QuotaReservation, QuotaUsage, TenantQuotaUsage
 from contexts.quota_statements import Reservation
-from contexts.quotas import release_quota, reserve_quota, settle_quota
+from contexts.quotas import draw_quota, fence_quota, release_quota, reserve_quota, settle_quota
 from tests.contexts.quota_books import imbalances, member_of
 from tests.factories import make_cast
 
@@ -36,6 +38,14 @@ async def counted(resource="tokens"):
     def read():
         row = QuotaUsage.objects.filter(resource=resource).first()
         return (row.used, row.reserved) if row else (0, 0)
+
+    return await call_in_thread(read)
+
+
+async def everything():
+    def read():
+        tables = (QuotaUsage, TenantQuotaUsage, QuotaReservation, QuotaEntry)
+        return [list(table.objects.order_by("pk").values()) for table in tables]
 
     return await call_in_thread(read)
 
@@ -170,9 +180,50 @@ async def test_a_task_that_is_cancelled_while_it_waits_keeps_the_books(reservati
     assert await counted() == (0, 0)
 
 
-async def test_what_is_used_after_the_end_is_counted_all_the_same(reservation):
+async def test_what_is_used_after_the_end_is_logged_and_not_counted(reservation, caplog):
     meter = QuotaMeter(reservation)
     taken = await meter.take({"tokens": 50})
     assert await call_in_thread(release_quota, reservation)
     await meter.put_back(taken, {"tokens": 30})
-    assert await counted() == (30, 0)
+    assert await counted() == (0, 0)
+    assert f"reservation {reservation.id} had ended" in caplog.text
+    assert "30.000000 tokens" in caplog.text
+
+
+@pytest.mark.mission_critical("P3")
+async def test_an_attempt_that_lost_its_reservation_to_a_later_one_changes_nothing(reservation, caplog):
+    old, new = (QuotaMeter(replace(reservation, fence=attempt)) for attempt in (1, 2))
+    assert await call_in_thread(fence_quota, reservation, 1)
+    taken = await old.take({"tokens": LIMIT - 10, "cpu_seconds": 2})
+    await old.put_back({}, {"tokens": 10})
+    with pytest.raises(FencedError):
+        await new.take({"tokens": 1})  # it is not its turn yet
+
+    # What the old one had set aside would leave the new one nothing.
+    assert await call_in_thread(partial(fence_quota, reservation, 2, frees=["tokens", "cpu_seconds"]))
+    assert await counted() == (10, 0)
+    assert await counted("cpu_seconds") == (0, 0)
+    assert await counted("agent_runs") == (0, 1)
+    assert not await call_in_thread(fence_quota, reservation, 1)
+    mine = await new.take({"tokens": LIMIT - 10})
+
+    before = await everything()
+    await old.put_back(taken, {"tokens": 700})
+    assert "700.000000 tokens" in caplog.text
+    with pytest.raises(FencedError):
+        await old.take({"tokens": LIMIT})
+    with pytest.raises(FencedError):
+        await old.take_up_to("cpu_seconds", 2)
+    assert not await call_in_thread(draw_quota, old.reservation, {"cpu_seconds": 1})
+    assert not await call_in_thread(settle_quota, old.reservation, {"agent_runs": 1})
+    assert not await call_in_thread(release_quota, old.reservation)
+    assert await everything() == before
+
+    await new.put_back(mine, {"tokens": 300})
+    assert await call_in_thread(settle_quota, new.reservation, {"agent_runs": 1})
+    assert await counted() == (310, 0)
+    # When the reservation has gone, the old one learns as much.
+    with pytest.raises(ConflictError):
+        await old.take({"cpu_seconds": 1})
+    await old.put_back(taken, {"tokens": 700})
+    assert await counted() == (310, 0)

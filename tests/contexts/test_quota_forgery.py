@@ -15,6 +15,7 @@ from contexts.quotas import (
     draw_quota,
     expire_quotas,
     extend_quota,
+    fence_quota,
     give_back_quota,
     quotas_of,
     renew_quotas,
@@ -53,6 +54,7 @@ def test_within_a_scope_no_other_tenants_quota_is_changed(cast, carol):
         lambda: extend_quota(held, {"tokens": 1}),
         lambda: draw_quota(held, {"agent_runs": 1}),
         lambda: settle_quota(held, {}),
+        lambda: fence_quota(held, 9),
         lambda: expire_quotas(tenant_id=carol.tenant_id, now=datetime.now(UTC) + timedelta(days=1)),
         lambda: give_back_quota(
             user_id=carol.user_id,
@@ -71,6 +73,7 @@ def test_within_a_scope_no_other_tenants_quota_is_changed(cast, carol):
             # Naming her own tenant does not make it hers.
             mine = Reservation(id=held.id, tenant_id=alice.tenant_id, user_id=alice.user_id)
             assert not settle_quota(mine, {})
+            assert not fence_quota(mine, 9)
             assert not extend_quota(mine, {"tokens": 1})
             assert quotas_of(carol, resources=["tokens"])["tokens"].used == 0  # she sees nothing of it
     with owner_scope(user_id=cast.alice.id), pytest.raises(ProgrammingError):

@@ -10,9 +10,18 @@ import pytest
 from django.db import transaction
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from hypothesis.strategies import booleans, decimals, dictionaries, integers, none, one_of, sampled_from
+from hypothesis.strategies import (
+    booleans,
+    decimals,
+    dictionaries,
+    integers,
+    none,
+    one_of,
+    sampled_from,
+    sets,
+)
 
-from contexts.exceptions import LimitError
+from contexts.exceptions import FencedError, LimitError
 from contexts.identifiers import new_id
 from contexts.models import QuotaGrant, QuotaOverride, QuotaUsage, Tenant, Tier, TierLimit
 from contexts.quota_statements import Reservation
@@ -20,6 +29,7 @@ from contexts.quotas import (
     draw_quota,
     expire_quotas,
     extend_quota,
+    fence_quota,
     give_back_quota,
     quotas_of,
     renew_quotas,
@@ -40,6 +50,8 @@ LIMITS = {
 }
 choices = integers(0, 9)
 amounts = dictionaries(sampled_from(list(LIMITS)), integers(0, 4), min_size=1)
+# By how many attempts whoever draws on a reservation is off its fence; none: they are not checked.
+lags = sampled_from([None, 0, 0, 1, -1])
 fractions = decimals(0, Decimal("0.4"), places=6)
 numbers = count()
 
@@ -59,6 +71,7 @@ class Held:
     user: int
     expires_at: datetime
     lines: dict[tuple[str, datetime], Decimal] = field(default_factory=dict)
+    fence: int = 0
 
 
 @dataclass
@@ -134,11 +147,15 @@ class QuotaBooks(RuleBasedStateMachine):
             self.counter(user, name).used += amount
         self.check_granted(user, asked)
 
-    @rule(number=choices, asked=amounts, cost=fractions)
-    def extend(self, number, asked, cost):
+    @rule(number=choices, asked=amounts, cost=fractions, lag=lags)
+    def extend(self, number, asked, cost, lag):
         identifier = self.pick(number)
         asked = self.with_cost(asked, cost)
-        held, reservation = self.held.get(identifier), self.reservation(identifier)
+        held, reservation = self.held.get(identifier), self.reservation(identifier, lag)
+        if held and lag:
+            with pytest.raises(FencedError):
+                extend_quota(reservation, asked, now=self.now)
+            return
         expected = self.expect(held.user, asked) if held else None
         try:
             extended = extend_quota(reservation, asked, now=self.now)
@@ -155,19 +172,29 @@ class QuotaBooks(RuleBasedStateMachine):
             self.counter(held.user, name).reserved += amount
         self.check_granted(held.user, asked)
 
-    @rule(number=choices, actual=amounts, cost=fractions)
-    def draw(self, number, actual, cost):
-        self.settle_or_draw(draw_quota, self.pick(number), self.with_cost(actual, cost))
+    @rule(number=choices, actual=amounts, cost=fractions, lag=lags)
+    def draw(self, number, actual, cost, lag):
+        self.settle_or_draw(draw_quota, self.pick(number), self.with_cost(actual, cost), lag)
 
-    @rule(number=choices, actual=amounts, cost=fractions)
-    def settle(self, number, actual, cost):
-        self.settle_or_draw(settle_quota, self.pick(number), self.with_cost(actual, cost))
+    @rule(number=choices, actual=amounts, cost=fractions, lag=lags)
+    def settle(self, number, actual, cost, lag):
+        self.settle_or_draw(settle_quota, self.pick(number), self.with_cost(actual, cost), lag)
 
-    @rule(number=choices)
-    def release(self, number):
+    @rule(number=choices, lag=lags)
+    def release(self, number, lag):
+        self.settle_or_draw(settle_quota, self.pick(number), {}, lag)
+
+    @rule(number=choices, fence=integers(1, 4), frees=sets(sampled_from(list(LIMITS))))
+    def fence(self, number, fence, frees):
         identifier = self.pick(number)
-        assert settle_quota(self.reservation(identifier), {}, now=self.now) == (identifier in self.held)
-        self.end(identifier, {}, keeps=False)
+        held = self.held.get(identifier)
+        is_highest = held is not None and held.fence <= fence
+        assert fence_quota(self.reservation(identifier), fence, frees=frees, now=self.now) == is_highest
+        if is_highest and held.fence < fence:
+            held.fence = fence
+            for key in [key for key in held.lines if key[0] in frees]:
+                self.counters[held.user, *key].reserved -= held.lines[key]
+                held.lines[key] = Decimal(0)
 
     @rule(number=choices, seconds=integers(0, 7_200))
     def renew(self, number, seconds):
@@ -288,14 +315,14 @@ class QuotaBooks(RuleBasedStateMachine):
             and (each.expires_at is None or each.expires_at > self.now)
         ]
 
-    def settle_or_draw(self, service, identifier, actual):
-        assert service(self.reservation(identifier), actual, now=self.now) == (identifier in self.held)
-        self.end(identifier, actual, keeps=service is draw_quota)
+    def settle_or_draw(self, service, identifier, actual, lag):
+        is_done = identifier in self.held and not lag
+        assert service(self.reservation(identifier, lag), actual, now=self.now) == is_done
+        if is_done:
+            self.end(identifier, actual, keeps=service is draw_quota)
 
     def end(self, identifier, actual, *, keeps):
-        held = self.held.get(identifier)
-        if held is None:
-            return
+        held = self.held[identifier]
         charged = {}
         for name in actual:
             starts = [start for resource, start in held.lines if resource == name]
@@ -345,10 +372,11 @@ class QuotaBooks(RuleBasedStateMachine):
             return self.made[-1] if self.made else new_id()
         return list(self.held)[number % len(self.held)]
 
-    def reservation(self, identifier):
-        user = self.held[identifier].user if identifier in self.held else False
-        member = self.members[user]
-        return Reservation(id=identifier, tenant_id=member.tenant_id, user_id=member.user_id)
+    def reservation(self, identifier, lag=None):
+        held = self.held.get(identifier, Held(user=False, expires_at=self.now))
+        member = self.members[held.user]
+        fence = None if lag is None else held.fence - lag
+        return Reservation(id=identifier, tenant_id=member.tenant_id, user_id=member.user_id, fence=fence)
 
     def in_minutes(self, minutes):
         return None if minutes is None else self.now + timedelta(minutes=minutes)

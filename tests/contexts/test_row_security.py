@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
-from agents.models import Chart, TenantTurn, ToolCall
+from agents.models import Chart, RunStep, TenantTurn, ToolCall
 from contexts.models import (
     AuditEntry,
     ContextRecord,
@@ -103,6 +103,7 @@ def cast():
         make_dataset(user)
         Chart.objects.create(tenant=tenant, user=user, run=run, title="t", alt_text="a", svg="<svg/>")
         ToolCall.objects.create(tenant=tenant, user=user, run=run, call_id="c", tool_name="t", params={})
+        RunStep.objects.create(tenant=tenant, user=user, run=run, name="0.model.0", attempt=1, content="{}")
         # A reservation, counters and the ledger.
         reserve_quota(member_of(user), {"tokens": 1}, timedelta(hours=1))
         adjustment = {"tenant": tenant, "resource": Resource.TOKENS, "reason": "a test"}

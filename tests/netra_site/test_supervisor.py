@@ -8,14 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 from contexts.exceptions import UnavailableError
-from netra_site.supervisor import Supervisor
+from netra_site.supervisor import UNDERTAKER, Supervisor
 from netra_site.undertaker import end_processes, read_processes
 
 STEADY = [
@@ -96,12 +96,11 @@ async def test_a_process_that_never_starts_ends_them_all_with_its_own_words() ->
     assert supervisor.process_ids == {}
 
 
-async def test_a_process_that_will_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netra_site.supervisor.STOP_SECONDS", 0.3)
+async def test_a_process_that_will_not_end_is_killed() -> None:
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True)"
     deaf = [sys.executable, "-c", f"{code}; time.sleep(600)"]
     reports = Reports()
-    supervisor = Supervisor({"a": deaf}, environment={}, report=reports)
+    supervisor = Supervisor({"a": deaf}, environment={}, report=reports, stop_seconds=0.3)
     async with running(supervisor):
         await reports.until(lambda lines: "a | deaf" in lines)
         process_id = supervisor.process_ids["a"]
@@ -116,7 +115,20 @@ def ended(process_id: int) -> bool:
         return True
 
 
-def test_the_processes_of_a_killed_supervisor_end() -> None:
+def undertaker_of(supervising: "subprocess.Popen[str]") -> psutil.Process:
+    """Return the process that will end the others, waiting for it."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        for child in psutil.Process(supervising.pid).children():
+            with suppress(psutil.Error):
+                if UNDERTAKER in child.cmdline():
+                    return child
+        time.sleep(0.02)
+    raise AssertionError("there is no undertaker")
+
+
+@pytest.mark.parametrize("is_insured_again", [False, True], ids=["", "and its first undertaker"])
+def test_the_processes_of_a_killed_supervisor_end(is_insured_again: bool) -> None:
     with_child = (
         "import os, subprocess, sys, time; child = subprocess.Popen([sys.executable, '-c', 'import time;"
         " time.sleep(600)']); print(os.getpid(), child.pid, flush=True); time.sleep(600)"
@@ -133,6 +145,9 @@ def test_the_processes_of_a_killed_supervisor_end() -> None:
         ids = [int(word) for line in lines for word in line.split("|")[1].split()]
         assert len(ids) == 4
         assert not any(map(ended, ids))
+        if is_insured_again:
+            undertaker_of(supervising).kill()
+            assert "undertaker ended with status -9; another" in supervising.stdout.readline()
         supervising.kill()
     deadline = time.monotonic() + 10
     while not all(map(ended, ids)):

@@ -13,6 +13,7 @@ DATA: dict[str, dict[str, Any]] = {
     "run_queued": {"text": "Where?", "dataset_ids": [], "agent": None},
     "agent_started": {"agents": ["triage"]},
     "agent_thinking": {"step": 1, "text": "Reading the question."},
+    "run_resumed": {"attempt": 2},
     "run_cancelled": {"by": "user"},
     "agent_completed": {
         "message_id": str(uuid4()),

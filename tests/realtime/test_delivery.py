@@ -20,6 +20,19 @@ async def begin_run(user: User) -> Run:
     return await call_in_thread(lambda: make_run(make_thread(user)))
 
 
+def piece(run: Run, text: str, *, attempt: int = 1) -> Envelope:
+    delta = Delta(
+        run_id=run.id,
+        thread_id=run.thread_id,
+        tenant_id=run.tenant_id,
+        user_id=run.user_id,
+        attempt=attempt,
+        offset=0,
+        text=text,
+    )
+    return Envelope.of_delta(delta)
+
+
 async def numbers(socket: Socket, count: int) -> list[int]:
     frames: list[dict[str, Any]] = [await socket.receive() for _ in range(count)]
     return [frame["seq"] for frame in frames]
@@ -36,25 +49,34 @@ async def test_events_reach_the_watching_sockets_of_their_owner_and_no_other(
     for socket in (watching, also_watching):
         assert (await socket.ask(type="subscribe", thread_id=str(run.thread_id)))["type"] == "ack"
     await happen(run, 1, 2)
-    get_fanout().send(
-        run.user_id,
-        [
-            Envelope.of_delta(
-                Delta(
-                    run_id=run.id,
-                    thread_id=run.thread_id,
-                    tenant_id=run.tenant_id,
-                    user_id=run.user_id,
-                    offset=0,
-                    text="canary",
-                )
-            )
-        ],
-    )
+    get_fanout().send(run.user_id, [piece(run, "canary")])
     for socket in (watching, also_watching):
         assert await numbers(socket, 2) == [1, 2]
         assert (await socket.receive())["text"] == "canary"
     for socket in others:
+        assert await socket.hears_nothing()
+
+
+@pytest.mark.mission_critical("P3")
+async def test_what_a_worker_still_writes_after_another_took_its_run_over_reaches_no_socket(
+    cast: Cast, open_socket: OpenSocket
+) -> None:
+    run = await begin_run(cast.alice)
+    watching, resuming, coming = [await open_socket(cast.alice) for _ in range(3)]
+    await watching.ask(type="subscribe", thread_id=str(run.thread_id))
+    await happen(run, 1)
+    get_fanout().send(run.user_id, [piece(run, "first")])
+    await call_in_thread(Run.objects.filter(id=run.id).update, attempt=2, status="running")
+    resumed = await record(run, 2, "run_resumed")
+    await resuming.ask(type="resume", cursors={str(run.id): 2})
+    await coming.ask(type="subscribe", thread_id=str(run.thread_id))
+    await publish(resumed)
+    get_fanout().send(run.user_id, [piece(run, "woken"), piece(run, "second", attempt=2)])
+    assert (await watching.receive())["seq"] == 1
+    assert (await watching.receive())["text"] == "first"
+    assert (await watching.receive())["type"] == "run_resumed"
+    for socket in (watching, resuming, coming):
+        assert (await socket.receive())["text"] == "second"
         assert await socket.hears_nothing()
 
 

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import msgpack
 import pytest
 from channels.layers import channel_layers, get_channel_layer
 from channels_redis.pubsub import RedisPubSubChannelLayer
@@ -16,7 +17,7 @@ from django.utils import timezone
 from agents.events import Event
 from agents.models import Run
 from contexts.database import call_in_thread
-from realtime.envelopes import Envelope, pack_envelopes
+from realtime.envelopes import Envelope, pack_envelopes, sealed_envelopes, unpack_envelopes
 from realtime.fanout import GROUP, Fanout, get_fanout
 from tests.factories import Cast, make_run, make_thread
 from tests.realtime.happenings import happen, record
@@ -71,6 +72,20 @@ async def until_whole() -> None:
     while not get_fanout().is_whole:
         assert time.monotonic() < give_up_at
         await asyncio.sleep(0.01)
+
+
+def test_processes_of_an_earlier_version_and_this_one_understand_each_other() -> None:
+    own = [Envelope(uuid4(), "message_delta", "{}", uuid4(), uuid4(), None, attempt) for attempt in (None, 7)]
+    own = [envelope._replace(user_id=own[0].user_id) for envelope in own]
+    message = msgpack.unpackb(msgpack.packb(pack_envelopes({own[0].user_id: own}, origin="here")))
+    ((user_id, sealed),) = sealed_envelopes(message)
+    assert unpack_envelopes(user_id, sealed) == own
+    # As an earlier version reads it, and writes it.
+    ((_, rows),) = message["users"]
+    assert [len(row) for row in msgpack.unpackb(rows)] == [5, 5]
+    del message["attempts"]
+    ((user_id, sealed),) = sealed_envelopes(message)
+    assert unpack_envelopes(user_id, sealed) == [envelope._replace(attempt=None) for envelope in own]
 
 
 @pytest.mark.mission_critical("P1")

@@ -16,6 +16,10 @@ def event(seq: int | None, *, thread_id: UUID = THREAD, kind: str = "agent_think
     return Envelope(user_id=USER, type=kind, text="{}", run_id=RUN, thread_id=thread_id, seq=seq)
 
 
+def piece(attempt: int | None) -> Envelope:
+    return event(None, kind="message_delta")._replace(attempt=attempt)
+
+
 def watching() -> RunFeed:
     feed = RunFeed()
     feed.watch(THREAD)
@@ -81,3 +85,28 @@ def test_no_piece_of_an_answer_follows_the_end_of_its_run() -> None:
     assert feed.take(event(None, kind="message_delta"), now=0) is Verdict.SEND
     assert feed.take(event(2, kind="agent_completed"), now=0) is Verdict.SEND
     assert feed.take(event(None, kind="message_delta"), now=0) is Verdict.SKIP
+
+
+@pytest.mark.mission_critical("P3")
+def test_a_piece_of_an_earlier_attempt_is_not_sent() -> None:
+    feed = watching()
+    assert feed.take(piece(1), now=0) is Verdict.SKIP, "nothing is known of the run"
+    feed.take(event(1), now=0)
+    assert feed.take(piece(1), now=0) is Verdict.SEND
+    feed.take(event(2, kind="run_resumed")._replace(attempt=2), now=0)
+    assert feed.take(piece(1), now=0) is Verdict.SKIP
+    assert feed.take(piece(2), now=0) is Verdict.SEND
+    assert feed.take(piece(3), now=0) is Verdict.SEND, "the event is late"
+    assert feed.take(piece(2), now=0) is Verdict.SKIP
+    assert feed.take(piece(None), now=0) is Verdict.SEND, "an earlier version does not say"
+    assert feed.take(event(3, kind="run_resumed")._replace(attempt=3), now=0) is Verdict.SEND
+    assert feed.take(piece(2), now=0) is Verdict.SKIP
+
+
+@pytest.mark.mission_critical("P3")
+def test_a_socket_that_came_after_a_take_over_is_sent_no_piece_of_an_earlier_attempt() -> None:
+    feed = RunFeed()
+    feed.begin(RUN, thread_id=THREAD, after=5, attempt=2, now=0)
+    feed.begin(RUN, thread_id=THREAD, after=5, now=0)
+    assert feed.take(piece(1), now=0) is Verdict.SKIP
+    assert feed.take(piece(2), now=0) is Verdict.SEND

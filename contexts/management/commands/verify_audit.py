@@ -80,6 +80,7 @@ def _as_json(report: ChainReport) -> dict[str, Any]:
         "length": report.length,
         "pruned": report.pruned,
         "verified": report.verified,
+        "erased": report.erased,
         "head": report.head.hex(),
         "broken": broken
         and {
@@ -93,12 +94,12 @@ def _as_json(report: ChainReport) -> dict[str, Any]:
 
 def _line(row: dict[str, Any]) -> str:
     name = f"{row['tenant']} ({row['chain']})"
-    pruned = f", pruned {row['pruned']}" if row["pruned"] else ""
+    less = "".join(f", {what} {row[what]}" for what in ("erased", "pruned") if row[what])
     if not (broken := row["broken"]):
-        return f"intact  {name}: entries {row['verified']}{pruned}, head {row['head']}"
+        return f"intact  {name}: entries {row['verified']}{less}, head {row['head']}"
     place = f" at link {broken['number']}" if broken["number"] is not None else ""
     entry = f", entry {broken['entry_id']}" if broken["entry_id"] is not None else ""
     return (
         f"BROKEN  {name}{place}{entry}: {broken['text']} "
-        f"(entries verified before it {row['verified']}{pruned}, head there {row['head']})"
+        f"(entries verified before it {row['verified']}{less}, head there {row['head']})"
     )

@@ -18,6 +18,7 @@ from realtime.terminal.conversation import Conversation, Frame, ShowFrame
 from realtime.terminal.local_server import local_server
 from realtime.terminal.progress import LiveProgress
 from realtime.terminal.sign_in import mint_token, sign_in_at
+from realtime.terminal.waiting import ShowWait, watched_wait
 
 
 class Command(BaseCommand):
@@ -50,10 +51,10 @@ class Command(BaseCommand):
         logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
         try:
             if options["json"]:
-                end = asyncio.run(_chat(options, show=self._print_frame))
+                end = asyncio.run(_chat(options, show=self._print_frame, show_wait=None))
             else:
                 with LiveProgress() as progress:
-                    end = asyncio.run(_chat(options, show=progress.show))
+                    end = asyncio.run(_chat(options, show=progress.show, show_wait=progress.show_wait))
         except NetraError as error:
             raise CommandError(error.message) from error
         except (KeyboardInterrupt, asyncio.CancelledError):
@@ -83,21 +84,24 @@ def _thread_id(text: str | None) -> UUID | None:
         raise CommandError(f"{text!r} is no thread id.") from error
 
 
-async def _chat(options: dict[str, Any], *, show: ShowFrame) -> Frame:
+async def _chat(options: dict[str, Any], *, show: ShowFrame, show_wait: ShowWait | None) -> Frame:
     with _Interruption() as interruption:
-        async with _signed_in(options["url"], options["user"]) as (url, token):
+        async with (
+            _signed_in(options["url"], options["user"]) as (url, token),
+            server_api(url) as api,
+        ):
             dataset_ids = []
             if options["dataset"]:
-                async with server_api(url) as api:
-                    dataset_ids.append(
-                        await api.upload_dataset(
-                            options["dataset"], assume_model=options["assume_model"], token=token
-                        )
+                dataset_ids.append(
+                    await api.upload_dataset(
+                        options["dataset"], assume_model=options["assume_model"], token=token
                     )
-            interruption.conversation = Conversation(url, token, show=show)
-            return await interruption.conversation.ask(
-                options["question"], thread_id=options["thread"], dataset_ids=dataset_ids
-            )
+                )
+            async with watched_wait(api, token, show=show_wait) as waits:
+                interruption.conversation = Conversation(url, token, show=show, waits=waits)
+                return await interruption.conversation.ask(
+                    options["question"], thread_id=options["thread"], dataset_ids=dataset_ids
+                )
 
 
 @asynccontextmanager

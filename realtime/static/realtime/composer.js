@@ -86,13 +86,19 @@ export class Composer {
     return Array.from(this.text).length;
   }
 
+  /** Whether a question may be sent now; says why not where that is not to be seen. */
+  isFree() {
+    if (this.isRunning && !this.isSending) {
+      this.showProblem("The agents are still at work on your last question. Wait for the answer, or stop them.", { about: "running" });
+    }
+    return !this.isSending && !this.isRunning;
+  }
+
   #submit() {
     const text = this.text;
     const unfinished = this.attachments.unfinished[0];
-    if (this.isSending || !text || this.#length > this.maxTextLength) return;
-    if (this.isRunning) {
-      this.showProblem("The agents are still at work on your last question. Wait for the answer, or stop them.", { about: "running" });
-    } else if (unfinished) {
+    if (!text || this.#length > this.maxTextLength || !this.isFree()) return;
+    if (unfinished) {
       this.showProblem(`${unfinished.name} is not uploaded yet. Finish it, or take it away.`);
     } else {
       this.showProblem("");

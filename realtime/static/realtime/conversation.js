@@ -7,7 +7,7 @@ import { pastAnswer, RunView } from "./run_view.js";
 const NEAR_THE_END_PX = 120;
 const MARGIN_PX = 12;
 
-/** `onAskAgain(text)` sends a failed question once more. */
+/** `onAskAgain({text, datasetIds, agent})` sends a failed question once more; it resolves to whether it was taken. */
 export class Conversation {
   #opening = 0;
   /** What is shown, by author and run, or by the message where its run is not kept any more. */
@@ -102,14 +102,14 @@ export class Conversation {
   }
 
   /** Show a run's live view below its question, once. */
-  showRun(record, text, node) {
+  showRun(record, node) {
     if (this.shows(record)) {
       // It was found among the thread's messages before it was known to be this one.
       node.remove();
       return;
     }
     this.#nodes.set(keyOf({ author: "user", run_id: record.runId }), node);
-    node.after(this.#view(record, text).node);
+    node.after(this.#view(record).node);
     this.#follow();
   }
 
@@ -121,8 +121,8 @@ export class Conversation {
     else this.#toTheEnd();
   }
 
-  #view(record, text) {
-    const view = new RunView(record, { onAskAgain: () => this.onAskAgain(text) });
+  #view(record) {
+    const view = new RunView(record, { onAskAgain: this.onAskAgain });
     this.views.set(record.runId, view);
     this.#nodes.set(keyOf({ author: "assistant", run_id: record.runId }), view.node);
     return view;
@@ -158,7 +158,7 @@ export class Conversation {
     // Its answer may be there while the messages do not have it yet.
     const answer = this.#nodes.get(keyOf({ ...message, author: "assistant" }));
     if (answer || answered.has(message.run_id)) return answer ?? node;
-    const view = this.#view(this.runs.ensure(message.run_id, this.threadId), message.text);
+    const view = this.#view(this.runs.ensure(message.run_id, this.threadId));
     node.after(view.node);
     return view.node;
   }

@@ -5,7 +5,6 @@ const money = new Intl.NumberFormat("en", { style: "currency", currency: "USD" }
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const dates = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long" });
-const ordinals = new Intl.PluralRules("en", { type: "ordinal" });
 const percents = new Intl.NumberFormat("en", { maximumFractionDigits: 1, minimumFractionDigits: 1 });
 
 /** `19366` → `19,366` */
@@ -53,9 +52,6 @@ export function formatMoment(timestamp) {
   if (moment.toDateString() === tomorrow.toDateString()) return `tomorrow ${at}`;
   return `on ${dates.format(moment)} ${at}`;
 }
-
-/** `2` → `2nd` */
-export const formatOrdinal = (value) => `${value}${{ one: "st", two: "nd", few: "rd", other: "th" }[ordinals.select(value)]}`;
 
 /** `spend_breakdown` → `Spend breakdown` */
 export function humanName(identifier) {

@@ -26,7 +26,7 @@ const connection = new Connection({
   userId: page.userId,
   runs,
 });
-const conversation = new Conversation({ runs, onAskAgain: (text) => send(text, attachments.datasetIds) });
+const conversation = new Conversation({ runs, onAskAgain: askAgain });
 const composer = new Composer({ attachments, maxTextLength: Number(page.maxTextLength), onSend: send, onStop: stop });
 const threads = new ThreadList({ isBusy: (threadId) => runs.openRuns().some((record) => record.threadId === threadId) });
 const datasets = new DatasetList({ attachments });
@@ -44,26 +44,29 @@ function newKey() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-async function send(text, datasetIds) {
+/** Ask; returns whether the server has taken the question. */
+async function send(text, datasetIds, { agent = null, isRepeated = false } = {}) {
   const { visit, threadId } = conversation;
   const question = conversation.showQuestion(text);
+  let isTaken = false;
   composer.showProblem("");
   composer.setSending(true);
   unsent = question;
   conversation.noteWaiting(question, !connection.isUsable);
   try {
-    const started = await connection.send({ thread_id: threadId, text, dataset_ids: datasetIds, idempotency_key: newKey() });
+    const started = await connection.send({ thread_id: threadId, text, dataset_ids: datasetIds, agent, idempotency_key: newKey() });
     const record = runs.ensure(started.run_id, started.thread_id);
     if (conversation.visit === visit) {
       if (threadId === null) showAddress(started.thread_id);
       conversation.adopt(started.thread_id);
-      conversation.showRun(record, text, question);
+      conversation.showRun(record, question);
     }
+    isTaken = true;
     connection.follow();
     await threads.refresh();
   } catch (error) {
     conversation.takeBack(question);
-    composer.giveBack(text);
+    if (!isRepeated) composer.giveBack(text);
     composer.showProblem(refusalText(error), { about: refusalOf(error) });
   } finally {
     unsent = null;
@@ -71,6 +74,12 @@ async function send(text, datasetIds) {
     showState();
   }
   if (isBehind) await catchUp();
+  return isTaken;
+}
+
+/** Ask what failed once more, as it was asked; returns whether the server has taken it. */
+async function askAgain({ text, datasetIds, agent }) {
+  return composer.isFree() && send(text, datasetIds, { agent, isRepeated: true });
 }
 
 async function stop() {
@@ -178,7 +187,7 @@ async function takeEvent(frame) {
 function takeProgress({ record, event }) {
   if (record.threadId === conversation.threadId) {
     conversation.followRun(record);
-    sayProgress(event);
+    sayProgress(record, event);
   }
   showState();
   if (TERMINAL_TYPES.has(event.type)) {

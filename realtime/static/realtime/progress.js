@@ -2,8 +2,11 @@
 
 import { humanName } from "./format.js";
 import { announce } from "./notices.js";
+import { waitingText } from "./waiting.js";
 
 const WORDS = {
+  run_queued: ({ record }) => (record.waitingFor === "turn" ? "" : `${waitingText(record)}.`),
+  run_resumed: () => "The worker was lost; the answer goes on.",
   agent_thinking: ({ agent, data }) => `${humanName(agent)}: ${data.text}`,
   tool_executing: ({ agent, data }) => `${humanName(agent)} runs ${humanName(data.tool_name).toLowerCase()}.`,
   agent_completed: () => "The answer is ready.",
@@ -11,8 +14,8 @@ const WORDS = {
   run_cancelled: () => "Stopped.",
 };
 
-/** Have a run event announced, if it is one to hear of. */
-export function sayProgress({ type, agent_name: agent, data }) {
-  const words = WORDS[type];
-  if (words) announce(words({ agent, data }));
+/** Have an event of a run's record announced, if it is one to hear of. */
+export function sayProgress(record, { type, agent_name: agent, data }) {
+  const words = WORDS[type]?.({ record, agent, data });
+  if (words) announce(words);
 }

@@ -64,13 +64,13 @@ export class RestDelivery extends EventTarget {
    * Throws Problem, or ConnectionLost when nothing is known of it.
    */
   async send(fields) {
-    const { text, dataset_ids, idempotency_key, mayHaveBegunThread } = fields;
+    const { text, dataset_ids, agent, idempotency_key, mayHaveBegunThread } = fields;
     return this.#orLost(async () => {
       const isOwnThread = fields.thread_id === null;
       if (isOwnThread) fields.thread_id = (await post("threads")).id;
       try {
         const headers = { "Idempotency-Key": idempotency_key };
-        const { run_id } = await post(`threads/${fields.thread_id}/runs`, { text, dataset_ids }, headers);
+        const { run_id } = await post(`threads/${fields.thread_id}/runs`, { text, dataset_ids, agent }, headers);
         return { run_id, thread_id: fields.thread_id };
       } catch (error) {
         if (!(mayHaveBegunThread && error.code === "conflict")) throw error;

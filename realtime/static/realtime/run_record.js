@@ -23,7 +23,7 @@ function localTime(timestamp, isLive) {
   return Number.isFinite(clockLead) ? at + clockLead : at;
 }
 
-/** Emits `change` after every event and `text` after every piece of the answer. */
+/** Emits `change` after every event, `text` when the answer so far is another, and `wait` when it waits otherwise. */
 export class RunRecord extends EventTarget {
   #early = new Map();
 
@@ -34,8 +34,12 @@ export class RunRecord extends EventTarget {
     this.lastSeq = 0;
     /** queued, running, completed, failed or cancelled */
     this.status = "queued";
-    /** In the user's own line when it was queued: 1 for the next, 0 when only a worker is waited for. */
+    /** While it is queued, in the user's own line: 1 for the next, 0 when only a worker is waited for. */
     this.position = 0;
+    /** While it is queued: `place`, `turn`, `worker`, or null when nobody has said. */
+    this.waitingFor = null;
+    /** What was asked: `{text, datasetIds, agent}`. */
+    this.question = null;
     this.startedAt = null;
     this.durationMs = null;
     /** `{agent, reason, thoughts, tools, startedAt, durationMs}`, in the order of work. */
@@ -82,11 +86,20 @@ export class RunRecord extends EventTarget {
     return true;
   }
 
+  /** Take what a queued run waits for by now. */
+  noteWait({ position, waiting_for: waitingFor }) {
+    if (this.status !== "queued" || (position === this.position && waitingFor === this.waitingFor)) return;
+    Object.assign(this, { position, waitingFor });
+    this.dispatchEvent(new CustomEvent("wait"));
+  }
+
   #apply({ type, agent_name: agent, data }, at) {
     switch (type) {
       case "run_queued":
         this.startedAt = at;
         this.position = data.position ?? 0;
+        this.waitingFor = data.waiting_for ?? null;
+        this.question = { text: data.text, datasetIds: data.dataset_ids ?? [], agent: data.agent ?? null };
         break;
       case "agent_started":
         this.status = "running";
@@ -97,6 +110,7 @@ export class RunRecord extends EventTarget {
         this.#step(agent, at).thoughts.push(data.text);
         break;
       case "tool_executing":
+        if (this.#tool(data.call_id)) break;
         this.#step(agent, at).tools.push({
           callId: data.call_id,
           name: data.tool_name,
@@ -117,8 +131,10 @@ export class RunRecord extends EventTarget {
         break;
       case "run_resumed":
         this.status = "running";
+        // What was written is not the answer any more; its pieces begin anew.
         this.text = "";
-        this.notes.push(`The work was taken over by another worker (attempt ${data.attempt}).`);
+        this.notes.push(`The worker was lost; the answer goes on (attempt ${data.attempt}).`);
+        this.dispatchEvent(new CustomEvent("text"));
         break;
       case "agent_completed":
         this.#end("completed", at, data.duration_ms);
@@ -151,8 +167,12 @@ export class RunRecord extends EventTarget {
     if (current && current.durationMs === null) current.durationMs = Math.max(0, at - current.startedAt);
   }
 
+  #tool(callId) {
+    return this.steps.flatMap((step) => step.tools).find((known) => known.callId === callId);
+  }
+
   #completeTool(data, at) {
-    const tool = this.steps.flatMap((step) => step.tools).find((known) => known.callId === data.call_id);
+    const tool = this.#tool(data.call_id);
     if (!tool) return;
     tool.state = data.ok ? "done" : "failed";
     tool.durationMs = data.duration_ms ?? at - tool.startedAt;

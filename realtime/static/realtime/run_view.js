@@ -3,8 +3,10 @@
 import { get } from "./api.js";
 import { renderAnswer } from "./answer.js";
 import { element, icon } from "./elements.js";
+import { announce } from "./notices.js";
 import { RunRecord } from "./run_record.js";
 import { renderStreamed } from "./streamed_markdown.js";
+import { keepAsking, waitingText } from "./waiting.js";
 import { WorkPanel } from "./work_panel.js";
 
 function article() {
@@ -12,7 +14,7 @@ function article() {
   return element("article", { class: "message assistant", "aria-label": "Netra’s answer" }, heading);
 }
 
-/** Follows a RunRecord until it ends. `onAskAgain()` is called when the reader wants to try once more. */
+/** Follows a RunRecord until it ends. `onAskAgain(question)` asks the same once more, and resolves to whether it was taken. */
 export class RunView {
   constructor(record, { onAskAgain }) {
     this.record = record;
@@ -24,6 +26,11 @@ export class RunView {
     this.isDrawn = false;
     record.addEventListener("change", () => this.#update());
     record.addEventListener("text", () => this.#drawSoon());
+    record.addEventListener("wait", () => {
+      this.panel.update();
+      announce(`${waitingText(record)}.`);
+    });
+    keepAsking(record, this.node);
     this.#update();
     this.#drawSoon();
   }
@@ -55,12 +62,17 @@ export class RunView {
   }
 
   #failure({ message, retryable }) {
-    return element(
-      "div",
-      { class: "problem", role: "alert" },
-      element("p", { text: message || "The run failed." }),
-      retryable ? element("button", { type: "button", class: "button", text: "Ask again", on: { click: this.onAskAgain } }) : null,
-    );
+    const problem = element("div", { class: "problem", role: "alert" }, element("p", { text: message || "The run failed." }));
+    if (retryable) {
+      const button = element("button", { type: "button", class: "button", text: "Try again" });
+      button.addEventListener("click", async () => {
+        button.disabled = true;
+        if (await this.onAskAgain(this.record.question)) button.remove();
+        else button.disabled = false;
+      });
+      problem.append(button);
+    }
+    return problem;
   }
 }
 

@@ -112,8 +112,8 @@ export class ChatSocket extends EventTarget {
   }
 
   /** Ask a question; returns `{run_id, thread_id}`. Throws FrameRefused, or ConnectionLost when nothing is known of it. */
-  async send({ thread_id, text, dataset_ids, idempotency_key }) {
-    return this.#request("send_message", { thread_id, text, dataset_ids, idempotency_key });
+  async send({ thread_id, text, dataset_ids, agent, idempotency_key }) {
+    return this.#request("send_message", { thread_id, text, dataset_ids, agent, idempotency_key });
   }
 
   /** Stop a run. Throws as `send` does. */

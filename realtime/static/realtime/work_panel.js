@@ -2,8 +2,9 @@
 
 import { get } from "./api.js";
 import { element, icon } from "./elements.js";
-import { countOf, formatDuration, formatOrdinal, humanName } from "./format.js";
+import { countOf, formatDuration, humanName } from "./format.js";
 import { keepTicking, stopTicking } from "./ticker.js";
+import { waitingText } from "./waiting.js";
 
 const SHOWN_CHARACTERS = 6000;
 
@@ -15,12 +16,6 @@ function block(value, isWhole) {
   const text = asText(value);
   const shown = isWhole || !isLong(value) ? text : `${text.slice(0, SHOWN_CHARACTERS)}\n… (${text.length} characters)`;
   return element("pre", { text: shown, tabindex: "0" });
-}
-
-/** The place in line is known only as of the question; it is not told when others leave the line. */
-function waitingText(position) {
-  if (position > 1) return `Waiting, ${formatOrdinal(position)} in line when asked`;
-  return position === 1 ? "Waiting, next in line" : "Waiting for a worker";
 }
 
 function showDuration(node, item) {
@@ -168,6 +163,7 @@ export class WorkPanel {
     const { record } = this;
     if (this.node.dataset.status && this.node.dataset.status !== record.status && !record.isOpen) this.node.open = false;
     this.node.dataset.status = record.status;
+    this.node.dataset.waitingFor = (record.status === "queued" && record.waitingFor) || "";
     record.steps.forEach((step, position) => {
       let view = this.stepViews[position];
       if (!view) {
@@ -190,7 +186,7 @@ export class WorkPanel {
     const done = `${countOf(agents, "agent")}, ${countOf(tools, "tool call")}`;
     switch (record.status) {
       case "queued":
-        return waitingText(record.position);
+        return waitingText(record);
       case "running": {
         const step = record.currentStep;
         const tool = step?.tools.findLast((known) => known.state === "running");

@@ -52,6 +52,8 @@ def test_a_run_tells_where_it_stands(cast: Cast) -> None:
         "model": "offline",
         "attempt": 2,
         "dataset_ids": [],
+        "position": None,
+        "waiting_for": None,
         "usage": {"input_tokens": 12, "output_tokens": 3, "cost_usd": "0.000125"},
         "error": {"code": "timeout", "message": "Too slow."},
         "started_at": "2026-01-02T03:04:05Z",

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -170,12 +170,32 @@ def test_ctrl_c_cancels_the_run(idle_server: ServerProcess) -> None:
     process = start(idle_server, "Hello", "--user", "alice", "--url", idle_server.url, "--json")
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(3)]
-    assert json.loads(lines[2])["type"] == "run_queued"
+    queued = json.loads(lines[2])
+    assert (queued["type"], queued["data"]["waiting_for"]) == ("run_queued", "worker")
     process.send_signal(signal.SIGINT)
     output, error = process.communicate(timeout=30)
     kinds = [json.loads(line)["type"] for line in output.splitlines()]
     assert "run_cancelled" in kinds
     assert (process.returncode, error) == (1, "CommandError: The run was cancelled by user.\n")
+
+
+def test_a_person_is_told_that_no_worker_runs_and_then_that_one_does(idle_server: ServerProcess) -> None:
+    process = start(idle_server, "Hello", "--user", "alice", "--url", idle_server.url)
+    assert process.stderr is not None
+    line_of(process.stderr, "No worker is running")
+    with idle_server.database() as rows:
+        rows.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
+        # The second of two, so that there is something to say that the events do not.
+        rows.execute("UPDATE agents_run SET job_id = NULL")
+        line_of(process.stderr, "Waiting, next in line")
+    process.send_signal(signal.SIGINT)
+    output, error = process.communicate(timeout=30)
+    assert (process.returncode, output) == (1, "")
+    assert error.endswith("CommandError: The run was cancelled by user.\n")
+
+
+def line_of(lines: Iterable[str], words: str) -> str:
+    return next(line for line in lines if words in line)
 
 
 def test_without_a_server_one_is_started_and_stopped_again(server: ServerProcess) -> None:

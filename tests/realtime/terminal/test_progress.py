@@ -1,6 +1,7 @@
 """What a person at the terminal sees."""
 
 import io
+from typing import Any
 
 from rich.console import Console
 
@@ -26,7 +27,7 @@ def test_each_step_is_told() -> None:
     progress = io.StringIO()
     frames = [
         {"type": "ack", "id": "q", "run_id": "r", "thread_id": "t"},
-        {"type": "run_queued", "data": {"text": "Where?", "position": 2}},
+        {"type": "run_queued", "data": {"text": "Where?", "position": 3, "waiting_for": "place"}},
         {"type": "agent_thinking", "agent_name": "data", "data": {"step": 1, "text": "Adding up."}},
         {"type": "tool_executing", "agent_name": "data", "data": {"tool_name": "spend_breakdown"}},
         {
@@ -47,11 +48,32 @@ def test_each_step_is_told() -> None:
     said = progress.getvalue()
     for words in (
         "thread t",
-        "waiting, number 2 in line when asked",
+        "Waiting: 2 of your questions are before this one",
         "Adding up.",
         "✗ spend_breakdown, 12 ms",
         "data  → reporting",
-        "attempt 2",
+        "The worker was lost; the answer goes on (attempt 2)",
         "9 of 10",
     ):
         assert words in said
+
+
+def test_each_change_of_what_is_waited_for_is_told_once() -> None:
+    progress = io.StringIO()
+    waits: list[dict[str, Any]] = [
+        {"position": 2, "waiting_for": "place"},
+        {"position": 1, "waiting_for": "place"},
+        {"position": 1, "waiting_for": "place"},
+        {"position": 1, "waiting_for": "worker"},
+        {"position": 0, "waiting_for": "turn"},
+        {},
+    ]
+    with LiveProgress(answer=Console(file=io.StringIO()), progress=Console(file=progress, width=200)) as live:
+        for wait in waits:
+            live.show_wait(wait)
+    lines = [line.strip() for line in progress.getvalue().splitlines() if line.strip()]
+    assert lines == [
+        "Waiting: 1 of your questions is before this one",
+        "Waiting, next in line",
+        "No worker is running: your question is kept and is answered as soon as one starts",
+    ]

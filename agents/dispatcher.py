@@ -133,7 +133,13 @@ class UnifiedToolDispatcher:
             self._journal.begin_step()
             work = ToolWork()
             call = _Call(tool_name, params, call_id, context, work, CpuBudget(self._meter, work))
-            result = await self._call(call, agent_name)
+            try:
+                result = await self._call(call, agent_name)
+            except Exception as error:
+                if is_database_away(error):
+                    # Calls at the same time are interrupted, and made again as well.
+                    self._journal.hand_back()
+                raise
         elif outcome.result is None:
             raise _error_of(outcome)
         else:
@@ -250,6 +256,8 @@ class UnifiedToolDispatcher:
             except InvalidRequestError as error:
                 raise ModelRetry(error.message) from error
             except NetraError as error:
+                if is_database_away(error):
+                    raise  # nothing that the agent is to work with: the call is made again
                 return {"error": {"code": error.code, "message": error.message}}
 
         return ModelTool.from_schema(

@@ -34,7 +34,7 @@ class Interruptible:
         if self._error is None or task is None:
             return
         if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise self._error from None
+            raise self._error from self._error.__cause__
 
     def interrupt(self, error: Exception) -> None:
         """End the work with `error`; only the first call counts, and none after the end.

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db import close_old_connections
 from procrastinate.exceptions import ConnectorException
 from procrastinate.worker import Worker
 
 from agents.execution import RunExecutor
-from agents.job_manager import PatientJobManager
-from contexts.database_loss import wait_for_database
+from agents.job_manager import PAUSE_SECONDS, PatientJobManager
+from contexts.database_loss import is_database_away, wait_for_database
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,18 @@ class RunWorker(Worker):
         """Take no more jobs, and have those under way end or go back to the queue."""
         self._on_stop()
         super().stop()
+
+    async def _periodic_deferrer(self) -> None:
+        """Defer periodic jobs, over a new connection whenever one breaks: it is one of Django's own."""
+        while True:
+            try:
+                return await super()._periodic_deferrer()
+            except ConnectorException as error:
+                if not is_database_away(error):
+                    raise
+                logger.warning("Periodic jobs are put off, for the database is away: %r", error.__cause__)
+            await asyncio.sleep(PAUSE_SECONDS)
+            await sync_to_async(close_old_connections)()
 
 
 async def work_on(make: Callable[[], RunWorker], executor: RunExecutor, *, handle_signals: bool) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager, NotificationCallback
+from psycopg.errors import ForeignKeyViolation
 
 from contexts.database_loss import is_database_away, retry_while_away
 
 logger = logging.getLogger(__name__)
 
+ENDED_JOBS_HOURS = 7 * 24
+"""How long jobs that were cancelled or failed are kept for operators to see; others are deleted at once."""
 PAUSE_SECONDS = 0.5
 """How long a worker waits before it asks again for what a database that is away did not answer."""
 
@@ -47,10 +50,16 @@ class PatientJobManager(JobManager):
     """Asks again while the database is away, and touches no job that is another worker's by now."""
 
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
-        """Return the next job, none while there is none or the database is away."""
+        """Return the next job, none while there is none or the database is away.
+
+        A worker that slept, and whose record was deleted for that, first has one again.
+        """
         try:
             return await super().fetch_job(queues=queues, worker_id=worker_id)
         except ConnectorException as error:
+            if isinstance(error.__cause__, ForeignKeyViolation):
+                await self.update_heartbeat(worker_id)
+                return await super().fetch_job(queues=queues, worker_id=worker_id)
             if not is_database_away(error):
                 raise
             logger.warning("No jobs can be fetched, for the database is away: %r", error.__cause__)
@@ -118,3 +127,10 @@ class PatientJobManager(JobManager):
             )
 
         return bool(await retry_while_away(ask))
+
+
+async def delete_ended_jobs(jobs: JobManager) -> None:
+    """Delete the jobs that ended a week ago, however they did."""
+    await jobs.delete_old_jobs(
+        ENDED_JOBS_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
+    )

@@ -10,6 +10,7 @@ from procrastinate.retry import RetryDecision
 
 from agents import housekeeping
 from agents.execution import RunExecutor
+from agents.job_manager import delete_ended_jobs
 from agents.journal import RunHandedBackError
 from agents.queueing import EXECUTE_RUN, HOUSEKEEPING, QUEUE
 from contexts.database import call_in_thread
@@ -52,7 +53,8 @@ async def release_expired_leases(timestamp: int) -> None:
 
 
 @app.periodic(cron="17 3 * * *")
-@app.task(name="agents.tasks.prune", queue=HOUSEKEEPING, queueing_lock="prune")
-async def prune(timestamp: int) -> None:
-    """Delete the runs and the quota ledger that are past their retention, every night (UTC)."""
+@app.task(name="agents.tasks.prune", queue=HOUSEKEEPING, queueing_lock="prune", pass_context=True)
+async def prune(job: JobContext, timestamp: int) -> None:
+    """Delete history, quota ledger and ended jobs that are past their retention, every night (UTC)."""
     await call_in_thread(housekeeping.prune)
+    await delete_ended_jobs(job.app.job_manager)

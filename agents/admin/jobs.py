@@ -177,5 +177,8 @@ def run_link(run: Run) -> str:
     """Return the way to a run's page."""
     address = reverse("admin:agents_run_change", args=[run.pk])
     return format_html(
-        '<a class="font-mono text-link" href="{}" title="{}">…{}</a>', address, run.pk, str(run.pk)[-8:]
+        '<a class="text-link whitespace-nowrap" href="{}" title="{}">…{}</a>',
+        address,
+        run.pk,
+        str(run.pk)[-8:],
     )

@@ -102,7 +102,7 @@ def _bar(stretch: Stretch, total_s: float) -> Shown:
         "kind": stretch.kind.value,
         "label": _KINDS[stretch.kind],
         "name": stretch.name,
-        "attempt": stretch.attempt if stretch.attempt > 1 else None,
+        "attempt": stretch.attempt if stretch.attempt > 1 and stretch.kind is not Kind.LOST else None,
         "took": took if stretch.has_ended else f"{took}, not ended",
         "begins": readable_seconds(stretch.start_s),
         "left": f"{left:.2f}",

@@ -1,6 +1,6 @@
 """Runs: which there are, how each went, and having them stopped or asked again."""
 
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,14 +13,16 @@ from django.utils.html import format_html
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
+from unfold.views import ChangeList
 
 from agents.admin.estimated_pages import EstimatingPaginator
 from agents.admin.run_actions import CANCEL, RETRY, ActionKind, action_page
 from agents.admin.run_figures import readable_seconds
-from agents.admin.run_filters import AskedFilter, ErrorFilter, ModelFilter, StateFilter
+from agents.admin.run_filters import STUCK, AskedFilter, ErrorFilter, ModelFilter, StateFilter
 from agents.admin.run_panel import run_panel
 from agents.models import Run
 from agents.models.runs import OPEN_STATUSES, RunStatus
+from agents.stuck_runs import stuck_runs
 from contexts.admin.amounts import readable
 from contexts.admin.scoping import (
     TenantRecordAdmin,
@@ -32,7 +34,8 @@ from contexts.admin.scoping import (
 from contexts.models import Resource, User
 
 # What people wrote, or what may repeat it; kept from whoever looks after other people's tenants.
-_CONTENT = {"text", "error_message", "idempotency_key"}
+_CONTENT = ("thread", "text", "error_message", "idempotency_key")
+_FIELDS = ("id", ("tenant", "user"), ("created_at", "started_at"), ("finished_at", "agent"), "dataset_ids")
 _MOST_USERS = 200
 _COLORS = {
     RunStatus.QUEUED: "info",
@@ -41,6 +44,19 @@ _COLORS = {
     RunStatus.FAILED: "danger",
     RunStatus.CANCELLED: "warning",
 }
+
+
+class StuckChangeList(ChangeList):
+    """A page of stuck runs, each with `stuck`: what is the matter with it."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Find the page's runs, and look at all of them at once."""
+        super().get_results(request)
+        runs: list[Any] = list(self.result_list)  # type: ignore[has-type]
+        found = {stuck.run_id: stuck for stuck in stuck_runs()}
+        for run in runs:
+            run.stuck = found.get(run.pk)
+        self.result_list = runs
 
 
 @admin.register(Run)
@@ -52,10 +68,7 @@ class RunAdmin(TenantRecordAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
-    list_display = (
-        *("short_id", "state", "user", "tenant", "model", "attempts", "tokens", "cost"),
-        *("error_code", "waited", "took", "asked"),
-    )
+    list_display = ("short_id", "asked", "state", "user", "tenant", "model", "used", "error", "times")
     list_filter = (
         StateFilter,
         ("status", ChoicesDropdownFilter),
@@ -99,17 +112,32 @@ class RunAdmin(TenantRecordAdmin):
             return queryset.filter(user__in=list(users[:_MOST_USERS])), False
         return queryset.filter(Q(pk=named) | Q(thread_id=named) | Q(user_id=named)), False
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the list, that of stuck runs with what is the matter with each."""
+        return StuckChangeList if _is_of_stuck(request) else ChangeList
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Return the columns; of stuck runs why they are."""
+        if _is_of_stuck(request):
+            return ("short_id", "asked", "state", "user", "tenant", "why", "times")
+        return super().get_list_display(request)
+
     def get_fields(self, request: HttpRequest, obj: Run | None = None) -> Any:
         """Return the fields; those with content only of runs of one's own tenants."""
-        fields = [field.name for field in Run._meta.concrete_fields]
+        about = (
+            "id",
+            ("tenant", "user"),
+            ("created_at", "started_at", "finished_at"),
+            ("agent", "dataset_ids"),
+        )
         if obj is not None and self._may_read(request, obj):
-            return fields
-        return [name for name in fields if name not in _CONTENT | {"thread"}]
+            return (*about, *_CONTENT)
+        return about
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Refuse to find runs by their content to all but superusers."""
         is_super = request is not None and request.user.is_superuser
-        if lookup.partition("__")[0] in _CONTENT and not is_super:
+        if lookup.partition("__")[0] in _CONTENT[1:] and not is_super:
             return False
         return bool(super().lookup_allowed(lookup, value, request))
 
@@ -124,44 +152,46 @@ class RunAdmin(TenantRecordAdmin):
     @display(description="run")
     def short_id(self, run: Run) -> str:
         """Return the end of the run's id; ids of one time begin alike."""
-        return format_html('<span class="font-mono" title="{}">…{}</span>', run.pk, str(run.pk)[-8:])
+        return _in_one_line(f"…{str(run.pk)[-8:]}", title=str(run.pk))
 
     @display(description="status", label=_COLORS)
     def state(self, run: Run) -> tuple[str, str]:
         """Return the status, and how to show it."""
         return run.status, run.get_status_display()
 
-    @display(description="attempts")
-    def attempts(self, run: Run) -> str:
-        """Return how often it was begun, and how often it was given back."""
-        return f"{run.attempt} ({run.hand_backs} given back)" if run.hand_backs else str(run.attempt)
+    @display(description="why it is stuck")
+    def why(self, run: Any) -> str:
+        """Return why it does not get on, and what to do."""
+        if run.stuck is None:
+            return "It gets on again."
+        return format_html("{} {}", run.stuck.why, run.stuck.remedy)
 
-    @display(description="tokens")
-    def tokens(self, run: Run) -> str:
-        """Return the tokens in and out."""
-        if not (run.input_tokens or run.output_tokens):
+    @display(description="tokens, cost")
+    def used(self, run: Run) -> str:
+        """Return the tokens in and out together, and their list price."""
+        both = run.input_tokens + run.output_tokens
+        if not both:
             return "–"
-        return f"{run.input_tokens:,} in, {run.output_tokens:,} out"
+        text = f"{both:,} · {readable(Resource.COST_USD, run.cost_usd)}"
+        return _in_one_line(text, title=f"{run.input_tokens:,} in, {run.output_tokens:,} out")
 
-    @display(description="cost")
-    def cost(self, run: Run) -> str:
-        """Return the list price of what it used."""
-        return readable(Resource.COST_USD, run.cost_usd) if run.cost_usd else "–"
+    @display(description="error")
+    def error(self, run: Run) -> str:
+        """Return the code of its error."""
+        return _in_one_line(run.error_code or "–")
 
-    @display(description="waited")
-    def waited(self, run: Run) -> str:
-        """Return how long it was queued, so far if it still is."""
-        return _between(run.created_at, run.started_at or run.finished_at)
+    @display(description="waited + took")
+    def times(self, run: Run) -> str:
+        """Return how long it was queued and how long it was worked on, so far if it still is."""
+        text = _between(run.created_at, run.started_at or run.finished_at)
+        if run.started_at is not None:
+            text += f" + {_between(run.started_at, run.finished_at)}"
+        return _in_one_line(text, title="" if run.finished_at else "so far")
 
-    @display(description="took")
-    def took(self, run: Run) -> str:
-        """Return how long it was worked on, so far if it still is."""
-        return _between(run.started_at, run.finished_at)
-
-    @display(description="asked (UTC)", ordering="created_at")
+    @display(description="asked", ordering="created_at")
     def asked(self, run: Run) -> str:
         """Return when it was asked for."""
-        return f"{run.created_at:%Y-%m-%d %H:%M:%S}"
+        return _in_one_line(f"{run.created_at:%m-%d %H:%M:%S}", title=f"{run.created_at:%Y-%m-%d %H:%M:%S}")
 
     @admin.action(description="Cancel the selected runs", permissions=["cancel"])
     def cancel_selected(self, request: HttpRequest, runs: QuerySet[Run]) -> HttpResponseBase | None:
@@ -215,8 +245,14 @@ class RunAdmin(TenantRecordAdmin):
         return tenants_of_staff(request).filter(pk=run.tenant_id).exists()
 
 
-def _between(start: Any, end: Any) -> str:
-    if start is None:
-        return "–"
-    seconds: timedelta = (end or timezone.now()) - start
-    return readable_seconds(seconds.total_seconds()) + ("" if end else " so far")
+def _is_of_stuck(request: HttpRequest) -> bool:
+    return request.GET.get(StateFilter.parameter_name) == STUCK
+
+
+def _between(start: datetime, end: datetime | None) -> str:
+    took = readable_seconds(((end or timezone.now()) - start).total_seconds())
+    return took if end else f"{took}…"
+
+
+def _in_one_line(text: str, *, title: str = "") -> str:
+    return format_html('<span class="whitespace-nowrap" title="{}">{}</span>', title, text)

@@ -102,7 +102,7 @@ def _link(job: JobUnderWay) -> str:
         return job.task_name.rpartition(".")[2]
     address = reverse("admin:agents_run_change", args=[job.run_id])
     return format_html(
-        '<a class="font-mono text-link" href="{}" title="{}">…{}</a>',
+        '<a class="text-link whitespace-nowrap" href="{}" title="{}">…{}</a>',
         address,
         job.run_id,
         str(job.run_id)[-8:],

@@ -71,7 +71,7 @@ def _list_datasets(environment: ToolEnvironment, parameters: NoParameters) -> Da
             datasets=[
                 dataset_card(dataset, selected=str(dataset.id) in attached) for dataset in [*newest, *older]
             ],
-            total=datasets.count(),
+            total=datasets.count() if len(newest) == MAX_LISTED else len(newest),
         )
 
 

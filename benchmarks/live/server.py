@@ -33,7 +33,8 @@ def main() -> None:
 def _serve_uvicorn(name: str, listener: socket.socket) -> None:
     import uvicorn
 
-    from netra_site.web_server import settle_garbage_collection, web_server_options
+    from contexts.garbage import settle_garbage_collection
+    from netra_site.web_server import web_server_options
 
     application = _application(name)
 

@@ -48,6 +48,18 @@ async def start(user_ids: list[str]) -> dict[str, float]:
     return await asyncio.to_thread(_start, user_ids)
 
 
+def _token(user_id: str) -> str:
+    from contexts.models import User
+    from contexts.tokens import issue_tokens
+
+    return issue_tokens(User.objects.get(id=user_id)).access
+
+
+async def token(user_id: str) -> str:
+    """Return an access token of a user."""
+    return await asyncio.to_thread(_token, user_id)
+
+
 async def cpu_seconds() -> float:
     """Return the CPU seconds of this process so far."""
     return time.process_time()
@@ -57,7 +69,8 @@ async def _serve() -> None:
     from agents.event_sinks import register_event_sink
 
     register_event_sink(_Queued())
-    serve_commands({"start": start, "cpu_seconds": cpu_seconds}, asyncio.get_running_loop())
+    commands = {"start": start, "token": token, "cpu_seconds": cpu_seconds}
+    serve_commands(commands, asyncio.get_running_loop())
     await asyncio.Event().wait()
 
 

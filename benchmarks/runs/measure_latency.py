@@ -28,8 +28,9 @@ def measure_latency(stage: RunStage, effort: Effort) -> None:
         worker.ask("settle")
         waits = _measure_starts(stage, worker, effort.starts)
         with _web(stage) as url:
-            [token] = stage.behind.people.ask("tokens", first=0, count=1)
-            answers = asyncio.run(_measure_socket(url, token["token"], effort.starts))
+            [user] = stage.behind.people.ask("ids", first=0, count=1)
+            token = stage.askers.ask("token", **user)
+            answers = asyncio.run(_measure_socket(url, token, effort.starts))
         check_completed(worker.ask("ended"))
     print(f"\n### From a question to `agent_started`, one at a time, one worker ({effort.starts} runs)\n")
     print("| | p50 | p95 | max |")

@@ -1,12 +1,12 @@
 """A worker process as `manage.py worker` is one, which also tells what it did, used and waited for."""
 
 import asyncio
-import gc
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 
 import django
+import uvloop
 
 from benchmarks.live.commands import serve_commands
 from benchmarks.runs.lag import LagWatch
@@ -65,8 +65,9 @@ class Worker:
     async def work(self, concurrency: int) -> None:
         """Begin to take jobs."""
         from agents.worker import run_worker
+        from contexts.garbage import settle_garbage_collection
 
-        gc.collect()
+        settle_garbage_collection()
         self._lag.take()
         self._working = asyncio.create_task(run_worker(concurrency=concurrency))
 
@@ -133,4 +134,5 @@ async def _serve() -> None:
 
 if __name__ == "__main__":
     django.setup()
-    asyncio.run(_serve())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve())

@@ -187,7 +187,7 @@ class HandoffCompleted(RunEventFrame):
 
 
 class ResumedData(Frame):
-    """A run goes on after its worker was lost."""
+    """Another worker goes on with a run, after the last step that was finished."""
 
     attempt: Annotated[int, Field(ge=1)]
     """How often a worker has taken the run."""

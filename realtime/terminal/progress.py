@@ -72,7 +72,7 @@ class LiveProgress:
 
     def _on_run_resumed(self, frame: dict[str, Any]) -> None:
         attempt = frame["data"]["attempt"]
-        self._line("yellow", f"{'':>14}  The worker was lost; the answer goes on (attempt {attempt})")
+        self._line("yellow", f"{'':>14}  Another worker goes on with the answer (attempt {attempt})")
 
     def _on_message_delta(self, frame: dict[str, Any]) -> None:
         self._doing("Writing the answer …")

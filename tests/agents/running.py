@@ -23,7 +23,7 @@ from agents.runs import start_run
 from agents.state import TriageResult
 from agents.uploads import store_dataset
 from contexts.context import UserExecutionContext
-from contexts.database import call_in_thread
+from contexts.database import call_in_thread, close_async_pool
 from contexts.factory import UserContextFactory, managed_user_context
 from contexts.manager import UserContextManager, get_context_manager
 from contexts.models import User
@@ -89,6 +89,17 @@ def begin(run_id: UUID) -> Any:
     run = Run.objects.get(id=run_id)
     take_job(run)
     return begin_run(run_id, UserContextFactory(), user_id=run.user_id, tenant_id=run.tenant_id)
+
+
+def leave_nothing() -> None:
+    """Close what a synchronous test has left open: the contexts of runs begun, and connections."""
+
+    async def close() -> None:
+        await get_context_manager().cleanup_all()
+        await flush_quota_reports()
+        await close_async_pool()
+
+    asyncio.run(close())
 
 
 def log_of(begun: Any) -> EventLog:

@@ -1,7 +1,5 @@
 """Having runs stopped: each ends once, whoever asks and wherever its worker is."""
 
-import asyncio
-
 import pytest
 from django.db import connection
 from django.utils import timezone
@@ -16,9 +14,8 @@ from agents.sign_out import cancel_runs_of
 from agents.usage import Usage
 from contexts.exceptions import ConflictError, NotFoundError
 from contexts.factory import UserContextFactory, managed_user_context
-from contexts.manager import get_context_manager
 from contexts.models import AuditEntry, QuotaReservation
-from tests.agents.running import ask, begin, stored_events, stored_types
+from tests.agents.running import ask, begin, leave_nothing, stored_events, stored_types
 from tests.factories import make_cast
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.mission_critical("P3")]
@@ -27,7 +24,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.mission_criti
 @pytest.fixture
 def cast():
     yield make_cast()
-    asyncio.run(get_context_manager().cleanup_all())
+    leave_nothing()
 
 
 def _cancel(user, run_id, **how):

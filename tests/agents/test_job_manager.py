@@ -7,7 +7,7 @@ from django.db import connection
 from procrastinate.contrib.django import app as django_app
 from procrastinate.jobs import Status
 
-from agents.job_manager import PatientJobManager
+from agents.job_manager import PatientJobManager, delete_ended_jobs
 from agents.queueing import QUEUE
 from contexts.database import call_in_thread
 from tests.agents.running import ask
@@ -56,6 +56,13 @@ async def _finish_and_retry(jobs, job) -> None:
     await jobs.retry_job(job)
 
 
+def make_older(job_id) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE procrastinate_events SET at = at - interval '8 days' WHERE job_id = %s", [job_id]
+        )
+
+
 @pytest.mark.parametrize("by", ["rescue_job", "retry_job"])
 async def test_a_job_whose_run_is_to_be_cancelled_is_queued_again_for_its_end_to_be_told(recorder, by):
     await call_in_thread(ask, (await call_in_thread(make_cast)).alice)
@@ -83,3 +90,15 @@ async def test_a_job_of_a_worker_whose_record_is_gone_is_rescued(recorder):
         (lost,) = await jobs.get_stalled_jobs(seconds_since_heartbeat=1)
         assert await jobs.rescue_job(lost)
         assert await call_in_thread(status_of, lost.id) == ("todo", False)
+
+
+async def test_jobs_that_ended_a_week_ago_are_deleted(recorder):
+    await call_in_thread(ask, (await call_in_thread(make_cast)).alice)
+    async with jobs_of_a_worker() as jobs:
+        job = await jobs.fetch_job([QUEUE], await jobs.register_worker())
+        await jobs.finish_job(job, Status.FAILED, delete_job=False)
+        await delete_ended_jobs(jobs)
+        assert await call_in_thread(status_of, job.id) == ("failed", False)
+        await call_in_thread(make_older, job.id)
+        await delete_ended_jobs(jobs)
+        assert await call_in_thread(status_of, job.id) is None

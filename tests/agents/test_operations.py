@@ -1,6 +1,5 @@
 """What operators do with runs, and what they find stuck; and that it is put right without them."""
 
-import asyncio
 import json
 from datetime import timedelta
 from io import StringIO
@@ -21,7 +20,17 @@ from contexts.identifiers import new_id
 from contexts.manager import get_context_manager
 from contexts.models import AuditEntry, Membership, TierLimit
 from contexts.scope import system_scope
-from tests.agents.running import ask, begin, cancel, execute, scripted, stored_events, stored_types, take_job
+from tests.agents.running import (
+    ask,
+    begin,
+    cancel,
+    execute,
+    leave_nothing,
+    scripted,
+    stored_events,
+    stored_types,
+    take_job,
+)
 from tests.factories import make_cast, make_user
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.mission_critical("P3")]
@@ -30,7 +39,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.mission_criti
 @pytest.fixture
 def cast():
     yield make_cast()
-    asyncio.run(get_context_manager().cleanup_all())
+    leave_nothing()
 
 
 @pytest.fixture

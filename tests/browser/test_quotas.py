@@ -52,7 +52,7 @@ def test_a_question_in_line_says_so_and_is_answered_in_its_turn(
     chat.sign_in("carol")
     with override(server, "carol", "concurrent_runs", 0):
         chat.ask("What can you do?")
-        expect(chat.page.get_by_text("Waiting, next in line")).to_be_visible()
+        expect(chat.page.get_by_text("Waiting, next in line", exact=True)).to_be_visible()
     chat.expect_answer()
 
 
@@ -87,7 +87,7 @@ def test_the_words_about_a_run_under_way_go_when_it_ends(
     problem = chat.page.locator("#composer-problem")
     with override(server, "carol", "concurrent_runs", 0):
         chat.ask("What can you do?")
-        expect(chat.page.get_by_text("Waiting, next in line")).to_be_visible()
+        expect(chat.page.get_by_text("Waiting, next in line", exact=True)).to_be_visible()
         # Until it is sent and the list names it, Enter does nothing at all.
         expect(chat.page.locator("#thread-title")).to_have_text("What can you do?")
         chat.ask("And what else?")

@@ -103,11 +103,11 @@ def test_a_break_in_the_middle_of_a_run_loses_and_doubles_nothing(
     # An end without an answer, of which the messages say nothing.
     with override(server, "alice", "concurrent_runs", 0):
         chat.ask("A fourth one, to be stopped.")
-        expect(chat.page.get_by_text("Waiting, next in line")).to_be_visible()
+        expect(chat.page.get_by_text("Waiting, next in line", exact=True)).to_be_visible()
         line.go_dead()
         other.page.get_by_role("button", name="Stop").click()
         expect(other.answers.locator(".notice")).to_be_visible()
-    expect(chat.page.get_by_text("Waiting, next in line")).to_be_visible()
+    expect(chat.page.get_by_text("Waiting, next in line", exact=True)).to_be_visible()
     line.close(1012, "The server restarts.")
     expect(chat.answers.locator(".notice")).to_have_text("Stopped before there was an answer.")
 

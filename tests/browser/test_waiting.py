@@ -148,7 +148,7 @@ def test_after_a_worker_was_lost_the_answer_begins_anew_and_its_tool_goes_on(ope
     expect(page.locator(".answer")).to_have_text("Half of an ans")
     page.evaluate(TAKE, [event(4, "run_resumed", attempt=2)])
     expect(page.locator(".answer")).to_have_text("")
-    expect(page.get_by_text("The worker was lost; the answer goes on")).to_be_visible()
+    expect(page.get_by_text("Another worker goes on with the answer")).to_be_visible()
     expect(page.locator('.tool[data-state="running"]')).to_have_count(1)
     page.evaluate(
         TAKE,

@@ -1,6 +1,8 @@
 """A web process and workers that tests kill, stop, wake and replace, on one database and one Redis."""
 
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 import psycopg
 
 from tests.flows.soak.people import Person, make_people
-from tests.flows.soak.processes import Cluster, Process, Redis, wait_until
+from tests.flows.soak.processes import ROOT, Cluster, Process, Redis, wait_until
 from tests.scripted import counting
 
 STALLED_AFTER_S = 3
@@ -99,6 +101,18 @@ class Fleet(Cluster):
     def counts(self) -> list[counting.Entry]:
         """Return what scripted models and tools have counted so far."""
         return counting.read_counts(self.counts_file)
+
+    def manage(self, *arguments: str) -> None:
+        """Run a management command, which has to succeed."""
+        result = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
 
     def stop(self) -> None:
         """End everything, whatever state it is in."""

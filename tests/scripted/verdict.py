@@ -66,10 +66,20 @@ def courses(rows: psycopg.Connection[Any], runs: Mapping[str, Script]) -> dict[s
     }
 
 
-def faults(course: Course, counts: list[Entry]) -> Iterator[str]:
-    """Tell what is wrong with a run, in words; nothing for one that went as promised."""
+def faults(course: Course, counts: list[Entry], *, cut_off: int | None = None) -> Iterator[str]:
+    """Tell what is wrong with a run, in words; nothing for one that went as promised.
+
+    `cut_off` is how often a step that had ended may have been lost all the same: with each lost worker, if
+    nothing else is said.
+    """
     name = course.script.name
-    for fault in (*_of_numbers(course), *_of_calls(course), *_of_answer(course), *_of_counts(course, counts)):
+    cut_off = course.losses if cut_off is None else cut_off
+    for fault in (
+        *_of_numbers(course),
+        *_of_calls(course),
+        *_of_answer(course),
+        *_of_counts(course, counts, cut_off),
+    ):
         yield f"{name} (attempt {course.attempt}, {course.status}): {fault}"
 
 
@@ -108,8 +118,8 @@ def _of_answer(course: Course) -> Iterator[str]:
             yield f"its answer is {answer!r}"
 
 
-def _of_counts(course: Course, counts: list[Entry]) -> Iterator[str]:
-    """Every call was made once; of each lost worker's, one model call or one step's tool calls once more."""
+def _of_counts(course: Course, counts: list[Entry], cut_off: int) -> Iterator[str]:
+    """Every call was made once; for each cut, one model call or one step's tool calls once more."""
     script = course.script
     own = [entry for entry in counts if entry.name == script.name]
     models, tools = (calls(own, kind, script.name) for kind in ("model", "tool"))
@@ -125,8 +135,8 @@ def _of_counts(course: Course, counts: list[Entry]) -> Iterator[str]:
     for key, number in tools.items():
         again[place.get(key, -1)] = max(again[place.get(key, -1)], number - 1)
     repeats = sum(number - 1 for number in models.values()) + again.total()
-    if repeats > course.losses:
-        yield f"{repeats} steps were taken again after {course.losses} losses: {models} {tools}"
+    if repeats > cut_off:
+        yield f"{repeats} steps were taken again after {cut_off} cuts: {models} {tools}"
     yield from _of_repeats(course, own, place, called)
 
 

@@ -4,11 +4,13 @@ import asyncio
 from argparse import ArgumentParser
 from typing import Any
 
+import uvloop
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand
 from django.db import DEFAULT_DB_ALIAS
 
 from agents.worker import run_worker
+from contexts.garbage import settle_garbage_collection
 
 
 class Command(BaseCommand):
@@ -25,4 +27,6 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Work until told to stop."""
         self.check(tags=[Tags.database], databases=[DEFAULT_DB_ALIAS])
-        asyncio.run(run_worker(concurrency=options["concurrency"], handle_signals=True))
+        settle_garbage_collection()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run_worker(concurrency=options["concurrency"], handle_signals=True))

@@ -19,8 +19,9 @@ from django.db import DEFAULT_DB_ALIAS
 from agents.event_writer import close_event_writer
 from agents.worker import run_worker
 from contexts.database import close_async_pool
+from contexts.garbage import settle_garbage_collection
 from contexts.sweeper import sweep_contexts
-from netra_site.web_server import settle_garbage_collection, web_server_options
+from netra_site.web_server import web_server_options
 from realtime.quota_reports import flush_quota_reports
 
 UNTAKEN_SECONDS = 30

@@ -6,7 +6,7 @@ import { waitingText } from "./waiting.js";
 
 const WORDS = {
   run_queued: ({ record }) => (record.waitingFor === "turn" ? "" : `${waitingText(record)}.`),
-  run_resumed: () => "The worker was lost; the answer goes on.",
+  run_resumed: () => "Another worker goes on with the answer.",
   agent_thinking: ({ agent, data }) => `${humanName(agent)}: ${data.text}`,
   tool_executing: ({ agent, data }) => `${humanName(agent)} runs ${humanName(data.tool_name).toLowerCase()}.`,
   agent_completed: () => "The answer is ready.",

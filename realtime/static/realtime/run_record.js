@@ -133,7 +133,7 @@ export class RunRecord extends EventTarget {
         this.status = "running";
         // What was written is not the answer any more; its pieces begin anew.
         this.text = "";
-        this.notes.push(`The worker was lost; the answer goes on (attempt ${data.attempt}).`);
+        this.notes.push(`Another worker goes on with the answer (attempt ${data.attempt}).`);
         this.dispatchEvent(new CustomEvent("text"));
         break;
       case "agent_completed":

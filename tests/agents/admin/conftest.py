@@ -1,12 +1,10 @@
-import asyncio
-
 import pytest
 from django.apps import apps
 from django.test import Client
 
-from contexts.manager import get_context_manager
 from contexts.models import User
 from contexts.staff_roles import give_roles
+from tests.agents.running import leave_nothing
 from tests.contexts.admin.pages import make_operator, make_staff, signed_in
 from tests.factories import Cast, make_cast
 
@@ -15,7 +13,7 @@ from tests.factories import Cast, make_cast
 def cast(transactional_db: None):
     """Have the usual cast; what operators do is done after their page's own transaction."""
     yield make_cast()
-    asyncio.run(get_context_manager().cleanup_all())
+    leave_nothing()
 
 
 @pytest.fixture

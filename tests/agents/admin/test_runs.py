@@ -203,7 +203,9 @@ def test_a_page_of_a_run_that_does_not_get_on_says_why(support, cast):
         cursor.execute("DELETE FROM procrastinate_jobs WHERE id = %s", [Run.objects.get(pk=run_id).job_id])
     text = support.get(address(Run, "change", run_id)).content.decode()
     assert "Its job is not in the queue any more." in text
-    assert _ids(support, state="stuck") == {run_id}
+    page = support.get(LIST, {"state": "stuck"})
+    assert [run.pk for run in page.context["cl"].result_list] == [run_id]
+    assert "Its job is not in the queue any more." in page.content.decode()
 
 
 def test_staff_without_the_permission_act_on_nothing(cast, olga):

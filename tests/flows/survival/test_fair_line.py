@@ -44,7 +44,7 @@ async def test_who_asks_once_is_begun_after_at_most_one_further_run_of_a_thousan
 
 
 async def ended_before(running: Fleet, rows: Rows, person: Person, busy: Person) -> int:
-    """Have a person ask while the backlog is worked on; return how many of it ended before their run began."""
+    """Have a person ask while the backlog is worked on; return how many of it ended before theirs began."""
     now = time.time()
     await until(lambda: ended(rows, busy, now, time.time()) > 1, "the backlog is worked on")
     async with watching(running, person) as watcher:
@@ -76,12 +76,12 @@ def queue_again(rows: Rows, run: str, times: int) -> None:
         "WITH copies AS (INSERT INTO agents_run SELECT (jsonb_populate_record(run, jsonb_build_object("
         "'id', gen_random_uuid(), 'idempotency_key', NULL,"
         " 'job_id', nextval(pg_get_serial_sequence('procrastinate_jobs', 'id'))))).*"
-        " FROM agents_run run, generate_series(1, %(times)s) WHERE run.id = %(run)s"
+        " FROM agents_run run, generate_series(1, %(times)s) WHERE run.id = %(run)s::uuid"
         " RETURNING id, job_id, tenant_id, user_id)"
         " INSERT INTO procrastinate_jobs (id, queue_name, task_name, priority, args)"
         " SELECT copies.job_id, job.queue_name, job.task_name, -netra_take_turn(tenant_id, job.queue_name),"
         " job.args || jsonb_build_object('run_id', copies.id)"
-        " FROM copies, procrastinate_jobs job WHERE job.args->>'run_id' = %(run)s",
+        " FROM copies, procrastinate_jobs job WHERE job.args->>'run_id' = %(run)s::text",
         {"run": run, "times": times},
     )
 

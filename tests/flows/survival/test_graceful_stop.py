@@ -37,11 +37,12 @@ async def test_a_rolling_restart_of_all_processes_loses_no_run_and_repeats_no_st
             await until_all(rows, runs, "attempt = 1")
             await until(lambda: count_events(rows, runs, "tool_executing") > 2 * RUNS, "tools are called")
             first.process.terminate()
-        pauses = [await gone_on_after(first, rows, runs, attempt=2)]
+        pause = await gone_on_after(first, rows, runs, attempt=2)
         for attempt in (3, 4):
-            (follower,) = await asyncio.to_thread(running.start_workers, 1)
+            # Who follows is not there yet: meanwhile nobody works on them.
+            follower = running.launch_worker()
             second.process.terminate()
-            pauses.append(await gone_on_after(second, rows, runs, attempt=attempt))
+            await gone_on_after(second, rows, runs, attempt=attempt)
             second = follower
         running.web[0].process.terminate()
         await asyncio.to_thread(running.web[0].process.wait, 30)
@@ -53,9 +54,7 @@ async def test_a_rolling_restart_of_all_processes_loses_no_run_and_repeats_no_st
     # At once, by those who stopped; not after a while, by those who miss them.
     assert rescues(running) == missed
     assert 1012 in watcher.closes
-    say(
-        f"SIGTERM of workers: runs went on {', '.join(f'{pause:.2f}' for pause in pauses)} s after their ends"
-    )
+    say(f"SIGTERM of a worker: its runs went on elsewhere within {pause:.2f} s of its end")
 
 
 async def gone_on_after(worker: Process, rows: Rows, runs: dict[str, Script], *, attempt: int) -> float:

@@ -1,5 +1,6 @@
 """A worker that is killed, or stands still and wakes up, loses no run, does none of its steps twice."""
 
+import asyncio
 import signal
 import time
 from collections.abc import Callable
@@ -137,3 +138,5 @@ async def test_a_call_that_may_not_be_repeated_is_told_of_and_a_run_lost_three_t
     assert (end.type, end.data["code"], end.data["retryable"]) == ("run_failed", "worker_lost", True)
     assert by_name["hopeless"].attempt == 3
     assert unsettled(rows, person.user_id) == []
+    # Of this test and of all before it.
+    await asyncio.to_thread(running.manage, "reconcile_quotas", "--check")

@@ -52,7 +52,7 @@ def test_each_step_is_told() -> None:
         "Adding up.",
         "✗ spend_breakdown, 12 ms",
         "data  → reporting",
-        "The worker was lost; the answer goes on (attempt 2)",
+        "Another worker goes on with the answer (attempt 2)",
         "9 of 10",
     ):
         assert words in said

@@ -10,7 +10,7 @@ from django.db.models import F
 from agents.event_records import last_seq
 from agents.events import Event
 from agents.journal import NOTHING_EARLIER, Earlier
-from agents.line import keep_place, lock_line, run_reservation
+from agents.line import keep_place, lock_line
 from agents.models import Message, Run, RunEvent, RunStep
 from agents.models.runs import OPEN_STATUSES, RunStatus
 from agents.outcomes import RunOutcome, close_run
@@ -19,16 +19,14 @@ from agents.told import ToldEvent
 from agents.tools.datasets import ATTACHED_DATASETS
 from contexts.context import UserExecutionContext
 from contexts.exceptions import LimitError, NetraError, RunFailedError
-from contexts.factory import UserContextFactory
-from contexts.quotas import fence_quota, limit_of
+from contexts.factory import RUN_LIMITS, UserContextFactory
+from contexts.quotas import quotas_of
 from contexts.resources import Resource
 from contexts.scope import owner_scope
 
 MAX_ATTEMPTS = 3
 """How often a run may be lost, those aside that were handed back."""
 MAX_HAND_BACKS = 50
-DRAWN = (Resource.TOKENS, Resource.COST_USD, Resource.CPU_SECONDS)
-"""What a run sets aside as it needs it, and a lost attempt has set aside in vain."""
 MAX_HISTORY = 20
 MAX_TURN_LENGTH = 4_000
 
@@ -85,14 +83,14 @@ def begin_run(
             if outcome is None:
                 lock_line(tenant_id=tenant_id, user_id=user_id)
                 try:
-                    if not keep_place(run):
+                    if not keep_place(run, attempt=run.attempt + 1):
                         Run.objects.filter(id=run.id).update(job_id=None, status=RunStatus.QUEUED)
                         return EndedRun(event=None)
                 except LimitError as error:
                     outcome = RunOutcome.failed(error)
             if outcome is None:
                 run.attempt += 1
-                fence_quota(run_reservation(run), run.attempt, frees=DRAWN if run.attempt > 1 else ())
+                limits = quotas_of(run, resources=(*RUN_LIMITS, Resource.CONCURRENT_RUNS))
                 run.status = RunStatus.RUNNING
                 run.started_at = run.started_at or datetime.now(UTC)
                 try:
@@ -101,6 +99,7 @@ def begin_run(
                         tenant_id=run.tenant_id,
                         thread_id=run.thread_id,
                         run_id=run.id,
+                        limits=limits,
                         agent_context={
                             ATTACHED_DATASETS: [str(dataset_id) for dataset_id in run.dataset_ids]
                         },
@@ -112,7 +111,7 @@ def begin_run(
             undo.callback(factory.manager.cleanup_context_sync, context.context_id)
             run.model = context.preferences.chosen_model
             run.save(update_fields=["attempt", "hand_backs", "status", "started_at", "model"])
-            begun = _begun(run, context)
+            begun = _begun(run, context, concurrent_runs=int(limits[Resource.CONCURRENT_RUNS].limit))
         undo.pop_all()
         return begun
 
@@ -134,13 +133,15 @@ def note_hand_back(context: UserExecutionContext, *, attempt: int) -> None:
         runs.update(hand_backs=F("hand_backs") + 1)
 
 
-def _begun(run: Run, context: UserExecutionContext) -> BegunRun:
-    earlier = _earlier(run) if run.attempt > 1 else NOTHING_EARLIER
+def _begun(run: Run, context: UserExecutionContext, *, concurrent_runs: int) -> BegunRun:
+    is_first = run.attempt == 1
+    earlier = NOTHING_EARLIER if is_first else _earlier(run)
     return BegunRun(
         context=context,
         attempt=run.attempt,
-        last_seq=last_seq(run.id),
-        concurrent_runs=int(limit_of(context, Resource.CONCURRENT_RUNS)),
+        # Before the first attempt nothing but `run_queued` was told.
+        last_seq=1 if is_first else last_seq(run.id),
+        concurrent_runs=concurrent_runs,
         has_started=any(event.type == "agent_started" for event in earlier.events),
         earlier=earlier,
         state=DeepAgentState(

@@ -64,7 +64,11 @@ class AgentStep:
         output: Any = None
         try:
             async with self._member.agent.run_stream_events(
-                prompt, deps=self._member.context, usage_limits=limits
+                prompt,
+                model=self._member.model,
+                toolsets=[self._member.tools],
+                deps=self._member.context,
+                usage_limits=limits,
             ) as events:
                 async for event in events:
                     if isinstance(event, AgentRunResultEvent):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from agents.disclosure import SECRET_PARAMETERS, Disclosure, disclose
+from agents.event_drafts import Step
 from agents.event_log import EventLog
-from agents.event_writer import Step
 from agents.interruption import finish_all
 from agents.tool_calls import keep_call
 from agents.tools import TOOLS

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -16,13 +17,13 @@ from pydantic_ai.tools import RunContext
 from agents.call_report import CallOutcome, CallReport
 from agents.cpu_budget import CpuBudget
 from agents.disclosure import Disclosure, disclose
+from agents.event_drafts import Step
 from agents.event_log import EventLog, FencedError
-from agents.event_writer import Step
 from agents.interruption import finish_all
 from agents.journal import CallIds, Journal, ToolOutcome
 from agents.state import Evidence
 from agents.tools import TOOLS, Tool, ToolEnvironment
-from agents.tools.definition import Parameters
+from agents.tools.definition import Parameters, schema_of
 from agents.tools.sessions import AnalysisSessions
 from agents.tools.work import ToolWork
 from contexts.context import UserExecutionContext
@@ -264,7 +265,7 @@ class UnifiedToolDispatcher:
             call,
             name=tool.name,
             description=tool.description,
-            json_schema=tool.parameters.model_json_schema(),
+            json_schema=deepcopy(schema_of(tool.parameters)),
             takes_ctx=True,
         )
 

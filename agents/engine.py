@@ -11,7 +11,7 @@ from pydantic_ai.models import Model
 from agents.agent_step import AgentStep
 from agents.dispatcher import UnifiedToolDispatcher
 from agents.event_log import EventLog
-from agents.interruption import Interruptible, finish_all
+from agents.interruption import PATIENCE_SECONDS, Interruptible, finish_all
 from agents.journal import Journal, RunHandedBackError
 from agents.llm.budget import MODEL_RESOURCES, ModelBudget
 from agents.llm.journaled import JournaledModel
@@ -38,8 +38,6 @@ from contexts.redaction import redact_text
 
 FIRST_AGENT = "triage"
 LAST_AGENT = "reporting"
-PATIENCE_SECONDS = 3.0
-"""How long the end of a run that was interrupted is waited for."""
 QUARANTINED = "The run was stopped: something of another user was about to be reached."
 
 

@@ -3,10 +3,11 @@
 from typing import Any
 from uuid import UUID
 
+from agents.event_drafts import Draft, Numbering, Step
 from agents.event_encoding import encode_data
 from agents.event_records import is_attempt_of
 from agents.event_sinks import hand_delta, hand_events, register_event_sink, unregister_event_sink
-from agents.event_writer import Draft, EventWriter, FencedError, Numbering, Step, get_event_writer
+from agents.event_writer import EventWriter, FencedError, get_event_writer
 from agents.events import Delta, Event
 from agents.storable import storable
 from agents.told import Told

@@ -9,10 +9,11 @@ from functools import partial
 from uuid import UUID
 
 from agents.admission import BegunRun, EndedRun, begin_run, end_cancelled_run, note_hand_back
-from agents.engine import PATIENCE_SECONDS, QUARANTINED, UserExecutionEngine
+from agents.engine import QUARANTINED, UserExecutionEngine
 from agents.engine_factory import ExecutionEngineFactory
 from agents.event_log import EventLog, FencedError
 from agents.event_sinks import publish_event
+from agents.interruption import PATIENCE_SECONDS
 from agents.journal import Journal, RunHandedBackError
 from agents.outcomes import RunOutcome, finish_run
 from agents.run_guard import RunGuard

@@ -5,6 +5,9 @@ from collections.abc import Awaitable
 from types import TracebackType
 from typing import Any, Self
 
+PATIENCE_SECONDS = 3.0
+"""How long the end of work that was interrupted is waited for."""
+
 
 class Interruptible:
     """Work of one task that others may end with an error: `async with Interruptible() as work: …`.

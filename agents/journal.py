@@ -15,8 +15,8 @@ from uuid import NAMESPACE_OID, uuid5
 from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from agents.event_drafts import Step
 from agents.event_log import EventLog
-from agents.event_writer import Step
 from agents.storable import storable
 from agents.told import Told, ToldEvent
 from agents.tool_calls import CALL_ID

@@ -7,7 +7,7 @@ delays another's first run by more than one.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from uuid import UUID
@@ -23,6 +23,7 @@ from contexts.exceptions import LimitError, QuotaExceededError
 from contexts.quota_statements import Amount, Reservation
 from contexts.quotas import (
     extend_quota,
+    fence_quota,
     limit_of,
     quotas_of,
     release_quota,
@@ -39,6 +40,10 @@ RUN_TTL = timedelta(hours=1)
 PLACE: Mapping[str, Amount] = {"concurrent_runs": 1}
 # What must be left of these for a run to be admitted; what it really takes of the last two is drawn later.
 ADMISSION: Mapping[str, Amount] = {"agent_runs": 1, "tokens": 1, "cost_usd": Decimal("0.000001")}
+
+
+DRAWN = (Resource.TOKENS, Resource.COST_USD, Resource.CPU_SECONDS)
+"""What a run sets aside as it needs it, and a lost attempt has set aside in vain."""
 
 
 def run_reservation(run: Run) -> Reservation:
@@ -123,18 +128,23 @@ def _admit_one(tenant_id: UUID, user_id: UUID) -> bool:
         return bool(admit_next(tenant_id=tenant_id, user_id=user_id, at_most=1))
 
 
-def keep_place(run: Run) -> bool:
-    """Have a run's reservation last while it is carried out; return false when its place is gone.
+def keep_place(run: Run, *, attempt: int) -> bool:
+    """Have a run's reservation last while `attempt` carries it out; return false when its place is gone.
 
-    Only after hours without any worker: what had been refunded meanwhile is reserved again if it can be.
+    No earlier attempt can draw on it any more. Gone it is only after hours without any worker: what had been
+    refunded meanwhile is reserved again if it can be.
 
     Raises:
         QuotaExceededError: when the limits of its admission are used up by now.
     """
-    if renew_quotas([run.id], ttl=RUN_TTL):
+    reservation = run_reservation(run)
+    fence = partial(fence_quota, reservation, attempt, frees=DRAWN if attempt > 1 else ())
+    is_fresh = attempt == 1 and datetime.now(UTC) - run.created_at < RUN_TTL / 2
+    if (is_fresh or renew_quotas([run.id], ttl=RUN_TTL)) and fence():
         return True
-    release_quota(run_reservation(run))  # expired, but perhaps not refunded yet
+    release_quota(reservation)  # expired, but perhaps not refunded yet
     if _reserve(run, {**ADMISSION, **PLACE}):
+        fence()
         return True
     _reserve(run, ADMISSION)
     return False

@@ -1,10 +1,12 @@
 """The agents that exist, and their making for one context."""
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from pydantic_ai import Agent
+from pydantic_ai import Agent, FunctionToolset
 from pydantic_ai.models import Model
 
 from agents.catalog import CATALOG, AgentSpecification
@@ -24,6 +26,9 @@ class ContextAgent:
     specification: AgentSpecification
     context: UserExecutionContext
     agent: Agent[UserExecutionContext, Any]
+    """Its words and types; `model` and `tools` are given to each run of it."""
+    model: Model
+    tools: FunctionToolset[UserExecutionContext]
 
 
 class AgentRegistry:
@@ -87,19 +92,22 @@ class AgentRegistry:
             NotFoundError: when there is none of that name.
         """
         specification = self.specification(name)
-        agent: Agent[UserExecutionContext, Any] = Agent(
-            model,
-            name=name,
-            deps_type=UserExecutionContext,
-            output_type=specification.output_type,
-            instructions=specification.instructions,
-            toolsets=[
-                dispatcher.toolset((*specification.tools, *added_tools(name)), context, agent_name=name)
-            ],
-            retries=2,
-        )
         return ContextAgent(
             specification=specification,
             context=context,
-            agent=agent,
+            agent=copy(_template(specification)),
+            model=model,
+            tools=dispatcher.toolset((*specification.tools, *added_tools(name)), context, agent_name=name),
         )
+
+
+@cache
+def _template(specification: AgentSpecification) -> Agent[UserExecutionContext, Any]:
+    """Return an agent to be copied for each context: its schemas take long to make, and never change."""
+    return Agent(
+        name=specification.name,
+        deps_type=UserExecutionContext,
+        output_type=specification.output_type,
+        instructions=specification.instructions,
+        retries=2,
+    )

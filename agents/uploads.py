@@ -13,7 +13,7 @@ from agents.threads import require_member
 from agents.upload_storage import AdmittedUpload, count_storage, record_refusal
 from contexts.audit import record_audit
 from contexts.context import UserExecutionContext
-from contexts.exceptions import InvalidRequestError, LimitError, PermissionDeniedError
+from contexts.exceptions import InvalidRequestError, LimitError, PermissionDeniedError, UnavailableError
 from contexts.identifiers import new_id
 from contexts.quotas import give_back_quota
 from contexts.resources import Resource
@@ -44,6 +44,7 @@ def store_dataset(
         QuotaExceededError: when the user's storage or CPU seconds are used up, or the file needs too much
             memory.
         PermissionDeniedError: when the user may only look.
+        UnavailableError: when the server's disk or memory does not suffice.
     """
     require_member(context)
     filename = _clean_name(Path(filename).name or "upload", longest=255)
@@ -55,7 +56,10 @@ def store_dataset(
         filename=filename,
         assumed_model=_known_model(assume_model, now=now),
     )
-    dataset.path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        dataset.path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnavailableError("The dataset cannot be written to the server's disk.") from error
     imported = import_for(context, file, dataset.path, filename=filename)
     try:
         _fill(dataset, imported)

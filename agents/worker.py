@@ -21,6 +21,7 @@ from agents.job_loop import RunWorker, rescue_what_was_lost, work_on
 from agents.job_manager import PatientJobManager
 from agents.llm.models import check_model_setting
 from agents.loop_watch import LoopWatch
+from agents.memory_limit import limit_memory
 from agents.prometheus import EngineCollector
 from agents.queueing import HOUSEKEEPING, QUEUE
 from agents.registry import AgentRegistry
@@ -46,6 +47,7 @@ async def run_worker(*, concurrency: int | None = None, handle_signals: bool = F
         ImproperlyConfigured: when the model setting cannot be used.
     """
     check_model_setting()
+    limit_memory()
     manager = get_context_manager()
     engines = ExecutionEngineFactory(manager=manager, registry=AgentRegistry())
     executor = RunExecutor(contexts=UserContextFactory(manager), engines=engines)

@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import contexts, first_answer, quotas, soak
+from benchmarks import contexts, first_answer, loop_lag, quotas, soak
 from benchmarks.live import main as live
 from benchmarks.runs import main as runs
 
@@ -10,6 +10,7 @@ BENCHMARKS = {
     "contexts": contexts.run,
     "first_answer": first_answer.run,
     "live": live.run,
+    "loop_lag": loop_lag.run,
     "quotas": quotas.run,
     "runs": runs.run,
     "soak": soak.run,

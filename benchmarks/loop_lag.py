@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -65,12 +66,13 @@ async def _measure(streamers: Sequence[Any], askers: Sequence[Any]) -> list[tupl
     recorder = Recorder()
     register_event_sink(recorder)
     figures = []
+    questions = [await _prepare_question(user) for user in askers]
     async with LoopWatch():
         lag = LagWatch()
         async with _doing(streamers, _stream):
             await asyncio.sleep(SECONDS / 2)
             for name, queries in (("without queries", 0), (f"with {QUERIES} heavy queries", QUERIES)):
-                async with _doing(askers[:queries], _query):
+                async with _doing(questions[:queries], _query):
                     await asyncio.sleep(SECONDS / 4)
                     lag.take()
                     told = len(recorder.events) + len(recorder.deltas)
@@ -83,9 +85,9 @@ async def _measure(streamers: Sequence[Any], askers: Sequence[Any]) -> list[tupl
 
 
 @asynccontextmanager
-async def _doing(users: Sequence[Any], do: Callable[[Any], Any]) -> AsyncIterator[None]:
-    """Do something for each user meanwhile."""
-    tasks = [asyncio.create_task(do(user)) for user in users]
+async def _doing(whom: Sequence[Any], do: Callable[[Any], Any]) -> AsyncIterator[None]:
+    """Do something for each of them meanwhile."""
+    tasks = [asyncio.create_task(do(each)) for each in whom]
     try:
         yield
         for task in tasks:
@@ -120,26 +122,31 @@ async def _stream(user: Any) -> None:
         await execute(await call_in_thread(ask, user), engines=engines, is_stopping=lambda: True)
 
 
-async def _query(user: Any) -> None:
-    """Have an agent ask one heavy question after the other."""
+async def _prepare_question(user: Any) -> Callable[[], Any]:
+    """Return what asks a user's dataset something heavy, as an agent of a run does."""
     from agents.dispatcher import UnifiedToolDispatcher
     from agents.line import run_reservation
     from agents.models import Run
     from contexts.database import call_in_thread
-    from contexts.exceptions import ToolError
     from contexts.metering import QuotaMeter
     from tests.agents.running import ask, begin, log_of, upload
 
     with tempfile.TemporaryDirectory(prefix="netra-benchmark-") as name:
-        dataset_id = await call_in_thread(upload, user, Path(name))
-        begun = await call_in_thread(begin, await call_in_thread(ask, user))
-        run = await call_in_thread(Run.objects.get, id=begun.context.run_id)
-        meter = QuotaMeter(await call_in_thread(run_reservation, run))
-        dispatcher = UnifiedToolDispatcher.for_context(begun.context, log_of(begun), meter=meter)
-        while True:
-            question = {"dataset_id": dataset_id, "sql": HEAVY}
-            with suppress(ToolError):  # it takes too long, as it should
-                await dispatcher.execute("query_dataset", question, context=begun.context, agent_name="data")
+        question = {"dataset_id": await call_in_thread(upload, user, Path(name)), "sql": HEAVY}
+    begun = await call_in_thread(begin, await call_in_thread(ask, user))
+    run = await call_in_thread(Run.objects.get, id=begun.context.run_id)
+    meter = QuotaMeter(await call_in_thread(run_reservation, run))
+    dispatcher = UnifiedToolDispatcher.for_context(begun.context, log_of(begun), meter=meter)
+    return partial(dispatcher.execute, "query_dataset", question, context=begun.context, agent_name="data")
+
+
+async def _query(ask: Callable[[], Any]) -> None:
+    """Ask one heavy question after the other."""
+    from contexts.exceptions import ToolError
+
+    while True:
+        with suppress(ToolError):  # it takes too long, as it should
+            await ask()
 
 
 if __name__ == "__main__":

@@ -14,9 +14,13 @@ from contexts.exceptions import NetraError
 from contexts.manager import UserContextManager, get_context_manager
 from contexts.quotas import quotas_of
 from contexts.records import close_record, open_record
+from contexts.reports import QuotaResult
 from contexts.resources import Resource
 from contexts.scope import owner_scope
 from contexts.selectors import Standing, standing_of
+
+RUN_LIMITS = (Resource.RUN_SECONDS, Resource.MEMORY_BYTES)
+"""What limits the context of a run."""
 
 
 class UserContextFactory:
@@ -55,15 +59,19 @@ class UserContextFactory:
         thread_id: UUID,
         run_id: UUID,
         agent_context: Mapping[str, Any],
+        limits: Mapping[str, QuotaResult] | None = None,
     ) -> UserExecutionContext:
         """Make the recorded context of a run, with the user's `run_seconds` and `memory_bytes` as limits.
+
+        `limits` are these (`RUN_LIMITS`) where the caller knows them.
 
         Raises:
             PermissionDeniedError: when the user no longer belongs to the run's tenant.
         """
         standing = standing_of(user_id, tenant_id=tenant_id)
-        with owner_scope(user_id=user_id, tenant_id=tenant_id):
-            limits = quotas_of(standing, resources=(Resource.RUN_SECONDS, Resource.MEMORY_BYTES))
+        if limits is None:
+            with owner_scope(user_id=user_id, tenant_id=tenant_id):
+                limits = quotas_of(standing, resources=RUN_LIMITS)
         seconds = float(limits[Resource.RUN_SECONDS].limit)
         return self._recorded(
             self._create(

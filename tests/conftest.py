@@ -19,7 +19,7 @@ from contexts.incidents import flush_incidents_sync
 from netra_site.embedded import start_redis
 from netra_site.embedded.lifetime import let_go
 from tests import scoping
-from tests.servers import ServerProcess, database_url, keep_as_template, serve
+from tests.servers import ServerProcess, database_url, keep_as_template, serve, wait_until_unused
 from tests.shortcuts import add_known_files, empty_tables
 
 LAYERS = {"unit", "integration", "e2e", "browser", "real_llm"}
@@ -58,14 +58,23 @@ def no_incident_is_left() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
-    """Have the tests' database, and keep a copy of it as migrated for servers' own databases."""
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Have the tests' database, and keep a copy of it as migrated for servers' own databases.
+
+    In the end nobody may use it any more: what a killed process had open is given a moment to end.
+    """
     with django_db_blocker.unblock():
         name = connection.settings_dict["NAME"]
         connection.close()
         connection.close_pool()
     if name.startswith("test_"):  # otherwise no test of this run asked for it, and it was not made
         keep_as_template(name)
+    yield
+    with django_db_blocker.unblock():
+        connection.close()
+        connection.close_pool()
+    if name.startswith("test_"):
+        wait_until_unused(name)
 
 
 @pytest.fixture(scope="session")

@@ -72,6 +72,17 @@ def keep_as_template(name: str) -> None:
     _create(TEMPLATE, template=name)
 
 
+def wait_until_unused(name: str) -> None:
+    """Wait until no session uses a database any more, and say whose still does after a while."""
+    give_up_at = time.monotonic() + START_SECONDS
+    with _maintenance() as rows:
+        while sessions := rows.execute(
+            "SELECT pid, application_name, state, query FROM pg_stat_activity WHERE datname = %s", [name]
+        ).fetchall():
+            assert time.monotonic() < give_up_at, f"{name} is still used: {sessions}"
+            time.sleep(0.05)
+
+
 def _create(name: str, *, template: str) -> None:
     with _maintenance() as connection:
         connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

@@ -1,13 +1,14 @@
 """Taking uploaded files: to disk, never to memory, and never more than is allowed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from django.conf import settings
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.http import HttpRequest
 
-from contexts.exceptions import PayloadTooLargeError
+from contexts.exceptions import PayloadTooLargeError, UnavailableError
 
 # The form's other fields and its separators.
 _ENVELOPE_BYTES = 65_536
@@ -38,10 +39,33 @@ class BoundedUploadHandler(TemporaryFileUploadHandler):
 
         Raises:
             PayloadTooLargeError: when it is one too many; the rest is not read.
+            UnavailableError: when the disk has no room for it.
         """
         self._received += len(raw_data)
         if self._received > self._limit:
-            # Nobody else does: Django closes only the files that are complete.
-            self.file.close()
+            self._discard()
             raise PayloadTooLargeError(f"A file may have at most {self._limit:,} bytes.")
-        return super().receive_data_chunk(raw_data, start)
+        with self._room():
+            return super().receive_data_chunk(raw_data, start)
+
+    def file_complete(self, file_size: int) -> Any:
+        """Return the file.
+
+        Raises:
+            UnavailableError: when the disk had no room for the last of it.
+        """
+        with self._room():
+            return super().file_complete(file_size)
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._discard()
+            raise UnavailableError("The file cannot be written to the server's disk.") from error
+
+    def _discard(self) -> None:
+        """Delete what has come of a file; nobody else does: Django closes only those that are complete."""
+        with suppress(OSError):  # what was not written yet cannot be either
+            self.file.close()

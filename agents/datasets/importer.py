@@ -76,12 +76,20 @@ def import_file(
         with open_connection(memory_limit_bytes=memory_limit_bytes) as connection:
             _write(connection, rows, layout, part)
             imported = _summarise(connection, layout, part)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(destination)
+        _keep(part, destination)
     finally:
         part.unlink(missing_ok=True)
     return imported
+
+
+def _keep(part: Path, destination: Path) -> None:
+    """Have the file last, and appear under its name."""
+    try:
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(destination)
+    except OSError as error:
+        raise UnavailableError("The dataset cannot be written to the server's disk.") from error
 
 
 def _describe_missing(names: FieldNames) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -21,6 +22,12 @@ class Parameters(BaseModel):
     """Base of every tool's parameters: what is not declared is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+@cache
+def schema_of(parameters: type[Parameters]) -> dict[str, Any]:
+    """Return the JSON schema of a tool's parameters; to be copied before it is given away."""
+    return parameters.model_json_schema()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,18 @@ async def test_an_interruption_ends_the_work_with_its_error():
     assert task.cancelling() == 0
 
 
+async def test_the_error_keeps_what_it_was_raised_from():
+    work, entered = Interruptible(), asyncio.Event()
+    task = asyncio.create_task(wait_for_ever(work, entered))
+    await entered.wait()
+    error, cause = StoppedError(), ConnectionError()
+    error.__cause__ = cause
+    work.interrupt(error)
+    with pytest.raises(StoppedError) as raised:
+        await task
+    assert raised.value.__cause__ is cause
+
+
 async def test_a_cancellation_from_elsewhere_stays_one():
     work, entered = Interruptible(), asyncio.Event()
     task = asyncio.create_task(wait_for_ever(work, entered))

@@ -102,3 +102,12 @@ async def test_jobs_that_ended_a_week_ago_are_deleted(recorder):
         await call_in_thread(make_older, job.id)
         await delete_ended_jobs(jobs)
         assert await call_in_thread(status_of, job.id) is None
+
+
+async def test_a_worker_whose_record_is_gone_takes_jobs_all_the_same(recorder):
+    await call_in_thread(ask, (await call_in_thread(make_cast)).alice)
+    async with jobs_of_a_worker() as jobs:
+        worker = await jobs.register_worker()
+        await jobs.unregister_worker(worker)
+        job = await jobs.fetch_job([QUEUE], worker)
+        assert job.worker_id == worker

@@ -86,26 +86,25 @@ async def test_a_runaway_query_is_cut_at_the_limit(cast, tmp_path, recorder):
 
 async def test_python_code_is_counted_though_nobody_waits_for_it(cast, tmp_path, recorder, monkeypatch):
     team = await make_team(cast, tmp_path)
-    imported, _ = await call_in_thread(cpu_used, cast)
-    may_end = threading.Event()
+    ended = threading.Event()
 
     def spin(environment, parameters):
-        while not may_end.is_set() or environment.work.cpu_seconds < 0.6:
-            pass
-        return Nothing()
+        try:
+            while True:
+                pass
+        finally:
+            ended.set()
 
     tool = Tool(
         name="spin", description="Spins.", parameters=NoParameters, function=spin, timeout_seconds=0.2
     )
     monkeypatch.setitem(tools.TOOLS, "spin", tool)
-    try:
-        with pytest.raises(ToolError, match="longer"):
-            await team.call("spin")
-        early, _ = await call_in_thread(cpu_used, cast)
-        assert early - imported < 0.6
-    finally:
-        may_end.set()
-    await wait_for(lambda: cpu_used(cast)[0] >= imported + 0.6)
+    with pytest.raises(ToolError, match="longer"):
+        await team.call("spin")
+    assert not ended.is_set()
+    early, _ = await call_in_thread(cpu_used, cast)
+    await wait_for(ended.is_set)
+    await wait_for(lambda: cpu_used(cast)[0] > early)
 
 
 async def test_a_run_whose_quota_was_given_back_stops_its_query(cast, tmp_path, recorder):

@@ -60,6 +60,20 @@ async def test_changes_in_a_quick_row_are_reported_from_coroutines(
     assert quota_reports._pending == {}
 
 
+async def test_what_was_collected_is_told_by_itself_and_with_the_end_of_a_run(
+    cast: Cast, open_socket: OpenSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    socket = await open_socket(cast.carol)
+    tell(cast)
+    assert (await socket.receive())["resource"] == "storage_bytes"
+    await flush_quota_reports()
+    # From here on nothing is told by itself.
+    monkeypatch.setattr(quota_reports, "COLLECTED_SECONDS", 3_600)
+    tell(cast)
+    quota_reports.report_soon(Member(tenant_id=cast.globex.id, user_id=cast.carol.id), ("agent_runs",))
+    assert [(await socket.receive())["resource"] for _ in range(2)] == ["agent_runs", "storage_bytes"]
+
+
 async def test_a_soft_limit_is_warned_of_once_and_again_after_it_was_left(
     cast: Cast, open_socket: OpenSocket
 ) -> None:

@@ -66,7 +66,9 @@ def courses(rows: psycopg.Connection[Any], runs: Mapping[str, Script]) -> dict[s
     }
 
 
-def faults(course: Course, counts: list[Entry], *, cut_off: int | None = None) -> Iterator[str]:
+def faults(
+    course: Course, counts: list[Entry], *, cut_off: int | None = None, woken: int | None = None
+) -> Iterator[str]:
     """Tell what is wrong with a run, in words; nothing for one that went as promised.
 
     `cut_off` is how often a step that had ended may have been lost all the same: with each lost worker, if
@@ -78,7 +80,7 @@ def faults(course: Course, counts: list[Entry], *, cut_off: int | None = None) -
         *_of_numbers(course),
         *_of_calls(course),
         *_of_answer(course),
-        *_of_counts(course, counts, cut_off),
+        *_of_counts(course, counts, cut_off, woken),
     ):
         yield f"{name} (attempt {course.attempt}, {course.status}): {fault}"
 
@@ -118,7 +120,7 @@ def _of_answer(course: Course) -> Iterator[str]:
             yield f"its answer is {answer!r}"
 
 
-def _of_counts(course: Course, counts: list[Entry], cut_off: int) -> Iterator[str]:
+def _of_counts(course: Course, counts: list[Entry], cut_off: int, woken: int | None) -> Iterator[str]:
     """Every call was made once; for each cut, one model call or one step's tool calls once more."""
     script = course.script
     own = [entry for entry in counts if entry.name == script.name]
@@ -137,7 +139,8 @@ def _of_counts(course: Course, counts: list[Entry], cut_off: int) -> Iterator[st
     repeats = sum(number - 1 for number in models.values()) + again.total()
     if repeats > cut_off:
         yield f"{repeats} steps were taken again after {cut_off} cuts: {models} {tools}"
-    yield from _of_repeats(course, own, place, called)
+    awake = [entry for entry in own if entry.process != woken]
+    yield from _of_repeats(course, awake, place, called)
 
 
 def _of_repeats(

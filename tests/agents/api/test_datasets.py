@@ -9,7 +9,7 @@ from django.test import Client
 
 from agents.api.upload_handler import BoundedUploadHandler
 from agents.models import Dataset
-from contexts.exceptions import PayloadTooLargeError
+from contexts.exceptions import PayloadTooLargeError, UnavailableError
 from contexts.models import QuotaUsage, Role
 from tests.clients import assert_problem, client_of
 from tests.factories import Cast, make_dataset, make_user
@@ -151,6 +151,22 @@ def test_a_file_larger_than_the_limit_is_not_written_on() -> None:
     with pytest.raises(PayloadTooLargeError):
         handler.receive_data_chunk(b"x", 10)
     assert handler.file.closed
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20], ids=["at the end", "on the way"])
+def test_a_file_that_the_disk_has_no_room_for_is_given_up(size: int) -> None:
+    handler = BoundedUploadHandler(limit=2 * size)
+    handler.new_file("file", "f", "text/csv", 0)
+    handler.file.file.close()
+    handler.file.file = Path("/dev/full").open("wb")  # noqa: SIM115 - the handler closes it
+    with pytest.raises(UnavailableError):
+        _take(handler, b"x" * size)
+    assert handler.file.closed
+
+
+def _take(handler: BoundedUploadHandler, content: bytes) -> None:
+    handler.receive_data_chunk(content, 0)
+    handler.file_complete(len(content))
 
 
 @pytest.mark.parametrize("by_session", [True, False])

@@ -39,12 +39,20 @@ async def until_in_the_middle(rows: Rows, runs: dict[str, Script]) -> None:
 
 
 def verdict(
-    fleet: Fleet, rows: Rows, runs: dict[str, Script], watcher: Watcher, *, cut_off: int | None = None
+    fleet: Fleet,
+    rows: Rows,
+    runs: dict[str, Script],
+    watcher: Watcher,
+    *,
+    cut_off: int | None = None,
+    woken: int | None = None,
 ) -> dict[str, Course]:
-    """Return how the runs went, after they were found to be as they have to be; `cut_off` as of `faults`."""
+    """Return how the runs went, after they were found to be as they have to be; options as of `faults`."""
     went = courses(rows, runs)
     counts = fleet.counts()
-    found = [fault for course in went.values() for fault in faults(course, counts, cut_off=cut_off)]
+    found = [
+        fault for course in went.values() for fault in faults(course, counts, cut_off=cut_off, woken=woken)
+    ]
     found += judge(Soak(people=[watcher.person], watchers=[watcher]), fleet.database).wrong
     found += stale_pieces(watcher)
     assert not found, "\n".join(found)

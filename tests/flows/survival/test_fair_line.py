@@ -10,7 +10,7 @@ from tests.flows.soak.people import Person
 from tests.flows.soak.processes import Process
 from tests.flows.survival.checks import Rows, put_on_tier
 from tests.scripted.asking import ask, until, watching
-from tests.scripted.fleet import Fleet, kill, standing_still
+from tests.scripted.fleet import Fleet, standing_still
 from tests.scripted.question import Script
 
 pytestmark = [pytest.mark.e2e, pytest.mark.mission_critical("P7")]
@@ -39,7 +39,8 @@ async def test_who_asks_once_is_begun_after_at_most_one_further_run_of_a_thousan
                 assert await ended_before(running, rows, person, busy) <= 2
             assert ended(rows, busy, 0, time.time()) < BACKLOG / 2
         finally:
-            kill(only)
+            only.process.terminate()
+            await asyncio.to_thread(only.process.wait, 30)
             forget_backlog(rows, busy)
 
 

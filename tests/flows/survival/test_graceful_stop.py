@@ -28,7 +28,7 @@ async def test_a_rolling_restart_of_all_processes_loses_no_run_and_repeats_no_st
     first, second = pair
     missed = rescues(running)
     scripts = [
-        Script(name=f"rolling-{number}", steps=8, parallel=1 + number % 2, model_s=0.5, tool_s=0.1, pieces=5)
+        Script(name=f"rolling-{number}", steps=5, parallel=1 + number % 2, model_s=0.4, tool_s=0.1, pieces=5)
         for number in range(RUNS)
     ]
     async with watching(running, person) as watcher:

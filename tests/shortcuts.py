@@ -9,6 +9,8 @@ from servestatic.middleware import ServeStaticMiddleware
 
 KEPT_TABLES = {"django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
 """What models and migrations decide; a test that changes these undoes it."""
+QUEUE_TABLES = [f"procrastinate_{name}" for name in ("events", "jobs", "periodic_defers", "workers")]
+"""What Django does not know to be there, and would leave to the next test."""
 
 _find_files = ServeStaticMiddleware.add_files_from_finders
 _found: dict[bool, ServeStaticMiddleware] = {}
@@ -36,5 +38,5 @@ def add_known_files(middleware: ServeStaticMiddleware) -> None:
 @cache
 def _truncation() -> list[str]:
     tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
-    written = [table for table in tables if table not in KEPT_TABLES]
+    written = [table for table in tables if table not in KEPT_TABLES] + QUEUE_TABLES
     return list(connection.ops.sql_flush(no_style(), written, reset_sequences=False, allow_cascade=False))

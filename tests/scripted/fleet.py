@@ -78,8 +78,9 @@ class Fleet(Cluster):
             def are_there() -> bool:
                 for worker in launched:
                     assert worker.process.poll() is None, worker.output
-                present = "SELECT count(*) FROM procrastinate_workers WHERE id > %s"
-                return rows.execute(present, [before]).fetchone() == (count,)
+                # Others may have come back under new numbers, after they had been away.
+                present = "SELECT count(*) >= %s FROM procrastinate_workers WHERE id > %s"
+                return rows.execute(present, [count, before]).fetchone() == (True,)
 
             wait_until(are_there, f"{count} workers are at work")
         return launched

@@ -13,12 +13,7 @@ from tests.agents.running import ask, begin
 from tests.contexts.admin.pages import address, signed_in
 from tests.factories import make_user
 
-
-@pytest.fixture(autouse=True)
-def empty_queue(transactional_db):
-    # The queue's tables are not Django's, which would empty them.
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE procrastinate_jobs, procrastinate_workers CASCADE")
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def _jobs(client, **query):

@@ -8,7 +8,7 @@ from tests.flows.soak.people import Person
 from tests.flows.soak.scenario import Course as Soak
 from tests.flows.soak.verdict import judge
 from tests.flows.soak.watcher import Watcher
-from tests.scripted.asking import count_events, until, until_all
+from tests.scripted.asking import count_events, until
 from tests.scripted.fleet import Fleet
 from tests.scripted.question import Script
 from tests.scripted.verdict import Course, courses, faults, stale_pieces, unsettled, used
@@ -34,7 +34,7 @@ def of_all_kinds(label: str) -> list[Script]:
 
 async def until_in_the_middle(rows: Rows, runs: dict[str, Script]) -> None:
     """Wait until all have begun, and about one in two of their tool calls has ended."""
-    await until_all(rows, runs, "attempt = 1")
+    await until(lambda: count_events(rows, runs, "agent_started") == RUNS, "all have begun")
     await until(lambda: count_events(rows, runs, "tool_completed") > 2 * RUNS, "tools have answered")
 
 
@@ -63,7 +63,7 @@ def verdict(
 
 def takeover(went: dict[str, Course], since: float) -> str:
     """Return in words when the runs went on."""
-    moments = [course.of("run_resumed")[0].at - since for course in went.values() if course.losses]
+    moments = [event.at - since for course in went.values() for event in course.of("run_resumed")]
     assert moments
     return f"{len(moments)} runs went on {min(moments):.2f} to {max(moments):.2f} s after it"
 

@@ -125,6 +125,16 @@ def end_cancelled_run(run_id: UUID, *, user_id: UUID, tenant_id: UUID) -> Event 
         return close_run(run, RunOutcome.cancelled(by=run.cancel_requested_by or "user"))
 
 
+def fail_run(run_id: UUID, *, user_id: UUID, tenant_id: UUID) -> Event | None:
+    """End a run that cannot be begun; return its last event, none when it had ended before."""
+    with owner_scope(user_id=user_id, tenant_id=tenant_id):
+        run = Run.objects.select_for_update().filter(id=run_id, status__in=OPEN_STATUSES).first()
+        if run is None:
+            return None
+        error = RunFailedError("Something went wrong inside Netra.", code="internal", retryable=True)
+        return close_run(run, RunOutcome.failed(error))
+
+
 def note_hand_back(context: UserExecutionContext, *, attempt: int) -> None:
     """Note that an attempt at the context's run gave it back undone, which is no loss."""
     assert context.run_id is not None

@@ -8,7 +8,14 @@ from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
 
-from agents.admission import BegunRun, EndedRun, begin_run, end_cancelled_run, note_hand_back
+from agents.admission import (
+    BegunRun,
+    EndedRun,
+    begin_run,
+    end_cancelled_run,
+    fail_run,
+    note_hand_back,
+)
 from agents.engine import QUARANTINED, UserExecutionEngine
 from agents.engine_factory import ExecutionEngineFactory
 from agents.event_log import EventLog, FencedError
@@ -67,11 +74,11 @@ class RunExecutor:
             RunHandedBackError: when the process is stopping.
         """
         self._run_ids.add(str(run_id))
+        begin = partial(self._begin, run_id, user_id=user_id, tenant_id=tenant_id)
         given_back: int | None = None
         try:
             while True:
-                begin = partial(begin_run, run_id, self._contexts, user_id=user_id, tenant_id=tenant_id)
-                begun = await retry_while_away(partial(call_in_thread, begin, given_back=given_back))
+                begun = await begin(given_back=given_back)
                 if isinstance(begun, EndedRun):
                     if begun.event is not None:
                         await publish_event(begun.event)
@@ -87,15 +94,39 @@ class RunExecutor:
                 else:
                     return
         except asyncio.CancelledError:
-            # Cancelled between two states: the run ends here, or goes back to the queue.
-            if is_stopping():
-                raise RunHandedBackError from None
+            # Cancelled between two states: the run ends here if it is to, else it goes back to the queue.
             end = partial(end_cancelled_run, run_id, user_id=user_id, tenant_id=tenant_id)
-            event = await retry_while_away(partial(call_in_thread, end))
-            if event is not None:
-                await publish_event(event)
+            event = None if is_stopping() else await retry_while_away(partial(call_in_thread, end))
+            if event is None:
+                raise RunHandedBackError from None
+            await publish_event(event)
         finally:
             self._run_ids.discard(str(run_id))
+
+    async def _begin(
+        self, run_id: UUID, *, user_id: UUID, tenant_id: UUID, given_back: int | None
+    ) -> BegunRun | EndedRun:
+        """Take the run on; one that cannot be, whatever the reason, ends as failed.
+
+        When cancelled, what was begun is given back first.
+        """
+        owner = {"user_id": user_id, "tenant_id": tenant_id}
+        begin = partial(begin_run, run_id, self._contexts, **owner, given_back=given_back)
+        beginning = asyncio.ensure_future(retry_while_away(partial(call_in_thread, begin)))
+        try:
+            return await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            await asyncio.wait([beginning])
+            if not beginning.exception() and isinstance(begun := beginning.result(), BegunRun):
+                await self._give_back(begun)
+                await self._contexts.manager.cleanup_context(begun.context.context_id)
+            raise
+        except Exception as error:
+            if is_database_away(error):
+                raise
+            logger.exception("Run %s could not be begun", run_id)
+            failed = await call_in_thread(fail_run, run_id, **owner)
+            return EndedRun(event=failed)
 
     async def _carry_out(self, begun: BegunRun, is_stopping: Callable[[], bool]) -> None:
         context = begun.context

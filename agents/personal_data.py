@@ -37,7 +37,10 @@ PATIENCE_S = 30.0
 POLL_S = 0.25
 DATASETS = 20
 """How many datasets are erased in one transaction."""
-DATASETS_STAY = "given to a tenant with other members; who uploaded them is not shown any more"
+DATASETS_STAY = (
+    "given to a tenant with other members, without saying by whom; their names, file names and content "
+    "are as they were, and may name the person"
+)
 _PIECE = 1 << 20
 
 

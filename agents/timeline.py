@@ -222,6 +222,9 @@ def _stretches(run: Run, rows: Iterable[_Row], *, end: datetime) -> list[Stretch
                 stretches.end(Kind.AGENT, row.to_agent, at)
             case "agent_completed":
                 stretches.end(Kind.AGENT, _FIRST, at)
+            case "run_failed" | "run_cancelled":
+                # One that never began has waited to its end; what was under way then was cut off.
+                stretches.end(Kind.WAITING, _IN_LINE, at)
         before = at
     return stretches.end_all(end)
 

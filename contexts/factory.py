@@ -21,6 +21,8 @@ from contexts.selectors import Standing, standing_of
 
 RUN_LIMITS = (Resource.RUN_SECONDS, Resource.MEMORY_BYTES)
 """What limits the context of a run."""
+LONGEST_RUN_SECONDS = 366 * 86_400.0
+"""What lies further ahead may be no date any more."""
 
 
 class UserContextFactory:
@@ -72,7 +74,7 @@ class UserContextFactory:
         if limits is None:
             with owner_scope(user_id=user_id, tenant_id=tenant_id):
                 limits = quotas_of(standing, resources=RUN_LIMITS)
-        seconds = float(limits[Resource.RUN_SECONDS].limit)
+        seconds = min(float(limits[Resource.RUN_SECONDS].limit), LONGEST_RUN_SECONDS)
         return self._recorded(
             self._create(
                 standing,

@@ -50,9 +50,9 @@ class Environment(BaseSettings):
     NETRA_STOP_GRACE_S: int = Field(default=10, ge=1, le=3_600)
     """Seconds that steps of runs have to end in when their worker is told to stop."""
     NETRA_LOOP_STALL_S: float = Field(default=2.0, ge=0.1, le=600)
-    """Seconds for which a run's code may keep everything else of its worker from going on; then the run fails."""
+    """Seconds for which a run's code may keep the rest of its worker from going on; then the run fails."""
     NETRA_WORKER_MEMORY_MB: int = Field(default=0, ge=0, le=100_000_000)
-    """Memory that a process which works on runs may take, in megabytes (10**6 bytes); 0: 75 % of the machine's."""
+    """Memory that a process with a worker may take, in megabytes (10**6 bytes); 0: 75 % of the machine's."""
     NETRA_LOG_LEVEL: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """Least severe level that is logged."""
 

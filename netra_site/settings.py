@@ -1,5 +1,6 @@
 """Django's settings, derived from the environment alone (`netra_site.env`)."""
 
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,9 @@ from django.urls import reverse_lazy
 from netra_site.env import BASE_DIR, read_environment
 
 ENVIRONMENT = read_environment()
+
+# Pydantic AI's advertisement, at an agent's first run on a terminal.
+os.environ.setdefault("PYDANTIC_AI_NO_BANNER", "1")
 
 DEBUG = ENVIRONMENT.DEBUG
 DEVELOPMENT_SECRET_KEY = "netra-development-only-0123456789-0123456789-0123456789"

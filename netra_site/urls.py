@@ -23,7 +23,8 @@ urlpatterns = [
     path("api/v1/", include("agents.api.urls")),
     path("api/schema/", SpectacularAPIView.as_view(**PUBLIC), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(**PUBLIC), name="docs"),
-    re_path(r"^api(/.*)?$", UnknownAddressView.as_view()),
+    # Line breaks, too.
+    re_path(r"^api(/[\s\S]*)?$", UnknownAddressView.as_view()),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
     path("", include("realtime.urls")),

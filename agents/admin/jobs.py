@@ -16,7 +16,7 @@ from unfold.decorators import display
 from unfold.views import ChangeList
 
 from agents.admin.estimated_pages import EstimatingPaginator
-from agents.admin.run_figures import readable_seconds
+from agents.admin.run_figures import readable_seconds, readable_state
 from agents.models import Run
 from contexts.admin.scoping import ReadOnlyMixin, sees_every_tenant
 
@@ -125,7 +125,7 @@ class JobAdmin(QueueAdmin):
     @display(description="status", ordering="status", label=_COLORS)
     def state(self, job: Any) -> tuple[str, str]:
         """Return the status, and how to show it."""
-        return job.status, f"{job.status}, to be aborted" if job.abort_requested else job.status
+        return job.status, readable_state(job)
 
     @display(description="task", ordering="task_name")
     def task(self, job: Any) -> str:
@@ -164,13 +164,13 @@ class JobAdmin(QueueAdmin):
 
 
 def add_runs(jobs: list[Any]) -> None:
-    """Give each job `of_run`: its run, none of housekeeping and where it was deleted."""
-    ids = {job.pk: job.args.get("run_id") for job in jobs}
-    wanted = {UUID(run_id) for run_id in ids.values() if run_id}
+    """Give each job `of_run`: its run, none of housekeeping, and where it was deleted or is not known."""
+    ids = {job.pk: run_id_of(job.args) for job in jobs}
+    wanted = {run_id for run_id in ids.values() if run_id}
     runs = Run.objects.select_related("user", "tenant").defer("text", "error_message").in_bulk(wanted)
     for job in jobs:
         run_id = ids[job.pk]
-        job.of_run = runs.get(UUID(run_id)) if run_id else None
+        job.of_run = runs.get(run_id) if run_id else None
 
 
 def run_link(run: Run) -> str:

@@ -1,4 +1,8 @@
-"""Times as people read them."""
+"""Times, and the states of jobs, as people read them."""
+
+from procrastinate.contrib.django.models import ProcrastinateJob
+
+_OPEN_JOBS = ("todo", "doing")
 
 
 def readable_seconds(seconds: float) -> str:
@@ -13,3 +17,8 @@ def readable_seconds(seconds: float) -> str:
     if whole < 86_400:
         return f"{whole // 3_600} h {whole % 3_600 // 60} min"
     return f"{whole // 86_400} d {whole % 86_400 // 3_600} h"
+
+
+def readable_state(job: ProcrastinateJob) -> str:
+    """Return a job's status, and whether it is open and will be aborted."""
+    return f"{job.status}, to be aborted" if job.abort_requested and job.status in _OPEN_JOBS else job.status

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from agents.admin.run_figures import readable_seconds
+from agents.admin.run_figures import readable_seconds, readable_state
 from agents.events import TERMINAL_TYPES
 from agents.models import Run, RunEvent, RunStep
 from agents.models.runs import OPEN_STATUSES
@@ -143,10 +143,9 @@ def _job(run: Run, request: HttpRequest) -> Shown:
     job = ProcrastinateJob.objects.select_related("worker").filter(pk=run.job_id).first()
     if job is None:
         return {"state": f"Job {run.job_id} is not in the queue any more."}
-    state = job.status + (", to be aborted" if job.abort_requested else "")
     held = workers_holding([run.pk]).get(run.pk)
     return {
-        "state": f"Job {job.pk}: {state}",
+        "state": f"Job {job.pk}: {readable_state(job)}",
         "address": reverse("admin:procrastinate_procrastinatejob_change", args=[job.pk])
         if request.user.has_perm("procrastinate.view_procrastinatejob")
         else None,

@@ -1,13 +1,14 @@
 """Erasing what is kept of a person, in batches; whatever stops it, the next call goes on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from contexts.audit import record_system_audit
 from contexts.exceptions import ConflictError, NotFoundError
 from contexts.models import Membership, QuotaReservation, QuotaUsage, Role, User
 from contexts.personal_data.holders import ErasureOptions, Kept, Subject, erasing
-from contexts.personal_data.receipt import STARTED_ACTION, Receipt, make_receipt
+from contexts.personal_data.receipt import FINISHED_ACTION, STARTED_ACTION, Receipt, make_receipt, told_of
 from contexts.personal_data.registry import registered_holders, unanswered_keys
 from contexts.quota_statements import Reservation
 from contexts.quotas import give_back_quota, release_quotas
@@ -50,10 +51,13 @@ def check_erasable(subject: Subject, *, force: bool = False) -> None:
         )
 
 
-def erase_person(subject: Subject, options: ErasureOptions, *, operator: str, force: bool = False) -> Receipt:
+def erase_person(
+    subject: Subject, options: ErasureOptions, *, operator: Mapping[str, Any], force: bool = False
+) -> Receipt:
     """Deactivate the account, end what is under way, and erase what every holder has; return the receipt.
 
-    The audit tells of each batch and of the whole. The person's tenants keep their totals.
+    The audit tells of each batch and of the whole. The person's tenants keep their totals. `operator` says who
+    does it, as `find_operator` does.
 
     Raises:
         ConflictError: as `check_erasable` does; or when somebody goes on writing, which the next call erases.
@@ -63,7 +67,7 @@ def erase_person(subject: Subject, options: ErasureOptions, *, operator: str, fo
     with system_scope("begin to erase a person's data", always_audited=False):
         User.objects.filter(id=subject.user_id).update(is_active=False, is_staff=False, is_superuser=False)
         record_system_audit(
-            STARTED_ACTION, user_id=subject.user_id, operator=operator, with_datasets=options.with_datasets
+            STARTED_ACTION, user_id=subject.user_id, with_datasets=options.with_datasets, **operator
         )
     for _ in range(ROUNDS):
         for holder in registered_holders():
@@ -76,7 +80,7 @@ def erase_person(subject: Subject, options: ErasureOptions, *, operator: str, fo
     raise ConflictError("Something is still being written for this person; call it again in a moment.")
 
 
-def _finish(subject: Subject, options: ErasureOptions, *, operator: str) -> Receipt | None:
+def _finish(subject: Subject, options: ErasureOptions, *, operator: Mapping[str, Any]) -> Receipt | None:
     """Delete the account, if nothing that must go is left; return the receipt."""
     with system_scope("end the erasure of a person's data", always_audited=False):
         # Whatever refers to the account waits for this, and is refused then.
@@ -92,9 +96,7 @@ def _finish(subject: Subject, options: ErasureOptions, *, operator: str) -> Rece
             erased.add_deleted(counters.delete()[1])
             erased.add_deleted(user.delete()[1])
         receipt = make_receipt(subject, operator=operator, now=datetime.now(UTC))
-        record_system_audit(
-            "user_erased", user_id=subject.user_id, operator=operator, receipt_digest=receipt["digest"]
-        )
+        record_system_audit(FINISHED_ACTION, user_id=subject.user_id, **operator, **told_of(receipt))
         return receipt
 
 

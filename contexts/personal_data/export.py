@@ -22,12 +22,15 @@ MANIFEST = "manifest.json"
 Manifest = dict[str, Any]
 
 
-def export_person(subject: Subject, destination: Path, *, operator: str, now: datetime) -> Manifest:
+def export_person(
+    subject: Subject, destination: Path, *, operator: Mapping[str, Any], now: datetime
+) -> Manifest:
     """Write what every holder has of a person into a new zip file that only its owner reads; audited.
 
     A file of JSON lines for each kind, the files that belong to them, and last `manifest.json`, which is also
     returned: format and version, when (UTC), and of each file `name`, `records` (none for an attachment),
-    `bytes` and `sha256`; `missing` names what should be there and is not. No kind is held in memory.
+    `bytes` and `sha256`; `missing` names what should be there and is not. No kind is held in memory. `operator`
+    says who does it, as `find_operator` does.
 
     Raises:
         ConflictError: when a table that names people has no holder.
@@ -46,9 +49,9 @@ def export_person(subject: Subject, destination: Path, *, operator: str, now: da
             record_system_audit(
                 "user_exported",
                 user_id=subject.user_id,
-                operator=operator,
                 files=len(manifest["files"]),
                 records=sum(entry["records"] or 0 for entry in manifest["files"]),
+                **operator,
             )
         part.replace(destination)
     finally:

@@ -23,16 +23,17 @@ _POLL_S = 0.1
 
 @asynccontextmanager
 async def local_server(token: str) -> AsyncIterator[str]:
-    """Yield the address of a local server that works and accepts `token`, started if there is none.
+    """Yield the address of a local server that accepts `token`, started if there is none.
 
-    The server that runs is looked for at `PORT`, or where the one of this checkout said it is, or at 8000.
+    The server that runs is looked for at `PORT`, or where the one of this checkout said it is, or at 8000;
+    one without a worker will do, for it keeps the question until one starts.
 
     Raises:
         UnavailableError: when none can be started.
     """
     url = _usual_address()
     async with server_api(url) as api:
-        is_usable = await api.is_ready() and await api.accepts(token)
+        is_usable = await api.is_netra() and await api.accepts(token)
     if is_usable:
         yield url
         return

@@ -2,16 +2,19 @@
 
 import asyncio
 import gc
+import threading
 import weakref
 
 import pytest
+from django.db import connection, transaction
 
 from agents.event_writer import get_event_writer
-from agents.execution import RunHandedBackError
+from agents.execution import RunExecutor, RunHandedBackError
 from agents.models import Message, Run
 from agents.outcomes import RunOutcome, finish_run
 from agents.usage import Usage
 from contexts.database import async_pool, call_in_thread
+from contexts.factory import UserContextFactory
 from contexts.manager import UserContextManager, get_context_manager
 from contexts.models import ContextRecord, QuotaUsage, TierLimit
 from tests.agents.running import (
@@ -25,6 +28,7 @@ from tests.agents.running import (
     stored_types,
 )
 from tests.factories import make_cast
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 FIVE = ["agent_started", "agent_thinking", "tool_executing", "tool_completed", "agent_completed"]
@@ -171,3 +175,56 @@ async def test_nothing_keeps_a_context_alive_once_its_run_has_ended(alice, recor
     assert recorder.types.count("agent_completed") == 2
     gc.collect()
     assert [context.operation for context in contexts] == []
+
+
+class UnfitFactory(UserContextFactory):
+    """Makes no context for a run, for a reason that nobody thought of."""
+
+    def for_run(self, **_):
+        raise OverflowError("date value out of range")
+
+
+@pytest.mark.mission_critical("P3")
+async def test_a_run_that_cannot_be_begun_ends_as_failed(alice, recorder, caplog):
+    run_id = await call_in_thread(ask, alice)
+    executor = RunExecutor(contexts=UnfitFactory(), engines=engines_with())
+    run = await call_in_thread(Run.objects.get, id=run_id)
+    await executor.execute(run_id, user_id=run.user_id, tenant_id=run.tenant_id, is_stopping=lambda: False)
+    assert recorder.types[-1] == "run_failed"
+    assert (recorder.events[-1].data["code"], recorder.events[-1].data["retryable"]) == ("internal", True)
+    assert "date value out of range" in caplog.text
+
+
+@pytest.mark.mission_critical("P3")
+@pytest.mark.parametrize("is_stopping", [True, False])
+async def test_a_run_that_is_being_begun_when_its_worker_stops_is_given_back(alice, recorder, is_stopping):
+    run_id = await call_in_thread(ask, alice)
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold():
+        with transaction.atomic():
+            Run.objects.select_for_update().get(id=run_id)
+            held.set()
+            let_go.wait(30)
+
+    holding = asyncio.create_task(call_in_thread(hold))
+    await asyncio.to_thread(held.wait, 30)
+    working = asyncio.create_task(execute(run_id, is_stopping=lambda: is_stopping))
+    await eventually(_somebody_waits_for_a_lock)
+    working.cancel()
+    await asyncio.sleep(0)
+    let_go.set()
+    with pytest.raises(RunHandedBackError):
+        await working
+    await holding
+    run = await call_in_thread(Run.objects.get, id=run_id)
+    assert (run.attempt, run.hand_backs) == (1, 1)
+    assert len(get_context_manager()) == 0
+    await execute(run_id)
+    assert recorder.types[-1] == "agent_completed"
+
+
+def _somebody_waits_for_a_lock():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_locks WHERE NOT granted")
+        return cursor.fetchone() is not None

@@ -22,6 +22,7 @@ UNITS = sorted(path for path in (DEPLOY / "systemd").iterdir() if path.suffix in
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 KNOWN = set(Environment.model_fields)
 OF_COMPOSE = {"DATABASE_PASSWORD", "POSTGRES_PASSWORD"}
+OF_PROVIDERS = {"OPENAI_API_KEY", "ANTHROPIC_API_KEY"}
 ENTRY_POINT = DEPLOY / "container" / "entrypoint.sh"
 CHECK_HEALTH = DEPLOY / "container" / "check_health.py"
 
@@ -55,15 +56,18 @@ def test_the_lists_of_variables_are_those_that_netra_reads() -> None:
 
     assert set(assigned(BASE_DIR / ".env.example")) == KNOWN
     values = assigned(DEPLOY / "systemd" / "netra.env.example")
-    assert set(values) <= KNOWN
+    assert set(values) <= KNOWN | OF_PROVIDERS
     Environment(_env_file=None, **values)  # type: ignore[arg-type]
 
     set_by_image = set(re.findall(r"([A-Z_]+)=", (DEPLOY / "Containerfile").read_text()))
     assert set_by_image - {"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PORT"} <= KNOWN
     asked_for = set(re.findall(r"\$\{([A-Z_]+)", (DEPLOY / "compose.yaml").read_text()))
-    assert asked_for <= KNOWN | OF_COMPOSE
+    assert asked_for <= KNOWN | OF_COMPOSE | OF_PROVIDERS
     for service in netra_services().values():
-        assert set(service["environment"]) <= KNOWN
+        assert set(service["environment"]) <= KNOWN | OF_PROVIDERS
+        for name, value in service["environment"].items():
+            if default := re.fullmatch(r"\$\{[A-Z_]+:-(\d+)\}", str(value)):
+                assert int(default[1]) == Environment.model_fields[name].default
     scripts = (DEPLOY / "container" / "create_role.sh").read_text()
     given = set(COMPOSE["services"]["postgres"]["environment"]) | {"POSTGRES_USER"}
     assert set(re.findall(r"\$\{?([A-Z_]+)", scripts)) <= given
@@ -106,7 +110,7 @@ def test_a_worker_is_given_the_time_that_its_graceful_stop_takes() -> None:
     given = [seconds(worker["TimeoutStopSec"])]
     for name, service in netra_services().items():
         if name.startswith("worker"):
-            assert service["environment"]["NETRA_STOP_GRACE_S"] == grace
+            assert service["environment"]["NETRA_STOP_GRACE_S"] == f"${{NETRA_STOP_GRACE_S:-{grace}}}"
             given.append(seconds(service["stop_grace_period"]))
     assert min(given) >= grace + 15
 

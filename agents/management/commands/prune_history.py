@@ -3,12 +3,11 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from agents.retention import count_prunable_history, prune_history
+from contexts.command_line import MigratedCommand
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     """`manage.py prune_history`: any time, beside running servers; workers do it every night."""
 
     help = (

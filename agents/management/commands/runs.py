@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
 from agents.models import Run
 from agents.models.runs import OPEN_STATUSES, WITHOUT_ANSWER
 from agents.operations import cancel_run_as_operator, retry_run_as_operator
 from agents.stuck_runs import StuckRun, heal_runs, stuck_runs
+from contexts.command_line import MigratedCommand
 from contexts.exceptions import NetraError
 from contexts.models import Tenant, User
 from contexts.scope import system_scope
@@ -25,7 +26,7 @@ MOST = 1_000
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     """`manage.py runs`: any time, beside running servers; lists the open runs unless told otherwise."""
 
     help = "List open, failed or stuck runs of all tenants; cancel one, ask one again, heal what is stuck."

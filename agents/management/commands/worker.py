@@ -1,6 +1,7 @@
 """Work on runs in a process of its own."""
 
 import asyncio
+import gc
 from argparse import ArgumentParser
 from typing import Any
 
@@ -28,5 +29,8 @@ class Command(BaseCommand):
         """Work until told to stop."""
         self.check(tags=[Tags.database], databases=[DEFAULT_DB_ALIAS])
         settle_garbage_collection()
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run_worker(concurrency=options["concurrency"], handle_signals=True))
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(run_worker(concurrency=options["concurrency"], handle_signals=True))
+        finally:
+            gc.unfreeze()

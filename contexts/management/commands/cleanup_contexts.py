@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from contexts.command_line import MigratedCommand
 from contexts.sweeper import close_abandoned_contexts
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     """`manage.py cleanup_contexts`: after a crash, or any time; it is safe beside running servers."""
 
     help = "Close execution contexts that expired or whose process is dead."

@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
-from contexts.command_line import add_operator_argument
+from contexts.command_line import MigratedCommand, add_operator_argument
 from contexts.exceptions import NetraError
 from contexts.personal_data.erasure import check_erasable, count_erasable, erase_person, list_kept
 from contexts.personal_data.holders import ErasureOptions, Subject
 from contexts.personal_data.subjects import find_subject
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     """`manage.py erase_user USERNAME`: any time, beside running servers; called again it goes on."""
 
     help = (

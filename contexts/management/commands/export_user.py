@@ -5,15 +5,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
-from contexts.command_line import add_operator_argument
+from contexts.command_line import MigratedCommand, add_operator_argument
 from contexts.exceptions import NetraError
 from contexts.personal_data.export import export_person
-from contexts.personal_data.subjects import find_subject
+from contexts.personal_data.subjects import find_operator, find_subject
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     """`manage.py export_user USERNAME`: any time, beside running servers."""
 
     help = (
@@ -42,7 +42,7 @@ class Command(BaseCommand):
             subject = find_subject(options["username"])
             destination: Path = options["output"] or Path(f"netra-export-{subject.user_id}.zip")
             manifest = export_person(
-                subject, destination, operator=options["operator"], now=datetime.now(UTC)
+                subject, destination, operator=find_operator(options["operator"]), now=datetime.now(UTC)
             )
         except NetraError as error:
             raise CommandError(error.message) from error

@@ -4,16 +4,17 @@ from argparse import ArgumentParser, ArgumentTypeError
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from contexts.audit_chain import chain_ids
 from contexts.audit_retention import count_prunable, prune_chain
 from contexts.audit_trail import chain_name, chain_of
+from contexts.command_line import MigratedCommand
 from contexts.exceptions import ConflictError, NotFoundError
 from contexts.scope import system_scope
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     """`manage.py prune_audit`: any time, beside running servers; what is left can be verified."""
 
     help = "Delete the oldest audit entries, up to a moment; this is audited itself."

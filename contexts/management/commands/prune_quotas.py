@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from contexts.command_line import MigratedCommand
 from contexts.quota_retention import prune_quotas
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     """`manage.py prune_quotas`: any time, beside running servers; what is left still adds up."""
 
     help = "Delete quota counters with their ledger: minutes after a day, days and months after 400 days."

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from contexts.command_line import MigratedCommand
 from contexts.models import Tenant, User
 from contexts.reconciliation import Difference, Part, find_differences, repair
 from contexts.scope import system_scope
@@ -14,7 +15,7 @@ from contexts.scope import system_scope
 HEADINGS = ("What", "Tenant", "Member", "Resource", "Window", "Found", "Ledger")
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     """`manage.py reconcile_quotas`: any time, beside running servers."""
 
     help = "Compare the quota counters and reservations with the ledger, and repair what differs."

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from contexts.command_line import MigratedCommand
 from contexts.quotas import expire_quotas
 from contexts.scope import system_scope
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     """`manage.py release_expired_leases`: after a crash, or any time, beside running servers."""
 
     help = "Give back what expired reservations of quotas still hold."

@@ -4,8 +4,9 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from contexts.command_line import MigratedCommand
 from contexts.models import Membership, Role, Tenant, Tier, User
 from contexts.scope import system_scope
 
@@ -17,7 +18,7 @@ TENANTS = {
 OPERATOR = "admin"
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     """`manage.py seed_demo`: adds what is missing and changes nothing that is there."""
 
     help = "Add the demo tenants acme and globex with alice, bob, carol, and the operator admin."

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from contexts.audit_chain import ChainPlace, ChainReport, chain_ids, verify_chain
 from contexts.audit_trail import chain_name, chain_of
+from contexts.command_line import MigratedCommand
 from contexts.exceptions import NotFoundError
 from contexts.scope import system_scope
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     """`manage.py verify_audit`: any time, beside running servers; fails when a chain is broken."""
 
     help = "Verify every chain of the audit and name the first broken link of each."

@@ -5,7 +5,6 @@ import errno
 import gc
 import socket
 from argparse import ArgumentParser
-from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -21,7 +20,7 @@ from agents.worker import run_worker
 from contexts.database import close_async_pool
 from contexts.garbage import settle_garbage_collection
 from contexts.sweeper import sweep_contexts
-from netra_site.web_server import web_server_options
+from netra_site.web_server import WebServer, web_server_options
 from realtime.quota_reports import flush_quota_reports
 
 UNTAKEN_SECONDS = 30
@@ -64,8 +63,7 @@ class Command(BaseCommand):
         address_file.parent.mkdir(parents=True, exist_ok=True)
         address_file.write_text(f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}\n")  # noqa: S104
         try:
-            # uvicorn ends in order, and then raises the signal that it was ended by once more.
-            with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_serve(listener, with_worker=not options["no_worker"]))
         finally:
             gc.unfreeze()
@@ -76,9 +74,11 @@ async def _serve(listener: socket.socket, *, with_worker: bool) -> None:
     config = uvicorn.Config("netra_site.asgi:application", **web_server_options())
     config.load()
     settle_garbage_collection()
-    server = uvicorn.Server(config)
+    loop, asked_to_stop = asyncio.get_running_loop(), asyncio.Event()
+    server = WebServer(config, on_exit=lambda: loop.call_soon_threadsafe(asked_to_stop.set))
     serving = asyncio.create_task(server.serve([listener]), name="serve")
-    tasks = [serving]
+    stopping = asyncio.create_task(asked_to_stop.wait(), name="stop")
+    tasks: list[asyncio.Task[Any]] = [serving, stopping]
     if with_worker:
         tasks.append(asyncio.create_task(run_worker(), name="worker"))
     else:

@@ -7,6 +7,7 @@ from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from procrastinate.contrib.django.models import ProcrastinateJob
 
 from agents.admin import estimated_pages
 from agents.models import Run, RunStep
@@ -128,9 +129,18 @@ def test_a_runs_page_has_the_buttons_that_do_something(support, sam, cast):
     assert support.get(again).status_code == 403
     assert "Yes, cancel it" in support.get(stop).content.decode()
     assert _texts(support.post(stop, {"confirmed": "yes"}, follow=True)) == ["1 run cancelled."]
-    page = support.get(change).content.decode()
+    found = support.get(change)
+    page = found.content.decode()
     assert again in page
     assert stop not in page
+    # It never began: it has waited, and that is over.
+    (bar,) = found.context["run_panel"]["bars"]
+    assert (bar["name"], bar["is_open"]) == ("in line", False)
+    assert "not ended" not in bar["took"]
+    job_id = Run.objects.get(pk=run_id).job_id
+    job = support.get(address(ProcrastinateJob, "change", job_id)).content.decode()
+    assert "cancelled" in job
+    assert "to be aborted" not in job
     (text,) = _texts(support.post(again, {"confirmed": "yes"}, follow=True))
     assert "Asked again as run" in text
     new = Run.objects.exclude(pk=run_id).get()

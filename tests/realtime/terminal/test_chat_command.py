@@ -180,9 +180,10 @@ def test_ctrl_c_cancels_the_run(idle_server: ServerProcess) -> None:
 
 
 def test_a_person_is_told_that_no_worker_runs_and_then_that_one_does(idle_server: ServerProcess) -> None:
-    process = start(idle_server, "Hello", "--user", "alice", "--url", idle_server.url)
+    process = start(idle_server, "Hello", "--user", "alice", PORT=idle_server.url.rsplit(":", 1)[1])
     assert process.stderr is not None
     line_of(process.stderr, "No worker is running")
+    assert not _servers_started_by(process.pid)
     with idle_server.database() as rows:
         rows.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
         # The second of two, so that there is something to say that the events do not.

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -70,7 +71,7 @@ def queue_workers(ids: Collection[int] | None = None) -> list[QueueWorker]:
                 job_id=job_id,
                 task_name=task_name,
                 queue_name=queue_name,
-                run_id=UUID(run_id) if run_id else None,
+                run_id=run_id_of(run_id),
                 since=since,
             )
             jobs.setdefault(worker_id, []).append(job)
@@ -88,6 +89,14 @@ def queue_workers(ids: Collection[int] | None = None) -> list[QueueWorker]:
         )
         for worker_id, seen_at, silent_s in workers
     ]
+
+
+def run_id_of(argument: Any) -> UUID | None:
+    """Return the run that a job's argument `run_id` names, none when it is no id."""
+    try:
+        return UUID(argument) if isinstance(argument, str) else None
+    except ValueError:
+        return None
 
 
 def workers_holding(run_ids: Collection[UUID]) -> dict[UUID, Holder]:

@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 GRACE_SECONDS = 90
 """How long a state may last that the housekeeping of each minute ends by itself."""
 
+TRIES = 5
+"""How often a run is not begun by a worker that has its job, until it counts as stuck."""
+
 
 class Cause(StrEnum):
     """Why a run does not get on."""
@@ -41,6 +44,7 @@ class Cause(StrEnum):
     WORKER_LOST = "worker_lost"
     NO_WORKER = "no_worker"
     NOT_BEGUN = "not_begun"
+    CANNOT_BE_BEGUN = "cannot_be_begun"
     OVERDUE = "overdue"
     NOT_CANCELLED = "not_cancelled"
 
@@ -64,6 +68,10 @@ EXPLANATIONS: dict[Cause, tuple[str, str]] = {
     ),
     Cause.NO_WORKER: ("No live worker could take it.", "Start a worker: it is begun by itself."),
     Cause.NOT_BEGUN: ("A worker has its job and has not begun it.", "Look into that worker's log."),
+    Cause.CANNOT_BE_BEGUN: (
+        "It cannot be begun: workers have tried again and again, and do each minute.",
+        "Look into the workers' logs; once the reason is gone, it is begun by itself.",
+    ),
     Cause.OVERDUE: (
         "It runs longer than its tier allows; its deadline had no effect.",
         "Cancel it, and look into its worker's log.",
@@ -117,7 +125,7 @@ WITH held AS MATERIALIZED (
     GROUP BY run_id
 )
 SELECT run.id, run.tenant_id, run.user_id, tenant.slug, account.username, run.status, run.attempt,
-    run.job_id, job.status::text,
+    run.job_id, job.status::text, coalesce(job.attempts, 0),
     coalesce(worker.last_heartbeat > now() - make_interval(secs => %s), false),
     held.since IS NOT NULL,
     run.cancel_requested_at,
@@ -148,6 +156,8 @@ class _OpenRun(NamedTuple):
     attempt: int
     job_id: int | None
     job_status: str | None
+    job_attempts: int
+    """How often its job was given back to the queue, whether the run had been begun or not."""
     has_live_worker: bool
     is_held: bool
     """Whether the process that took it on has not let go of it; one that died does so after a while."""
@@ -216,8 +226,7 @@ class _Inspection:
             return Cause.NOT_ADMITTED if is_late and self._has_place(run) else None
         match run.job_status:
             case "todo":
-                is_late = run.seconds_since(run.job_changed_at) > self._patience
-                return Cause.NO_WORKER if is_late and not self._has_live_worker else None
+                return self._cause_in_queue(run)
             case "doing":
                 return self._cause_under_way(run) if run.has_live_worker else Cause.WORKER_LOST
             case _ if self._may_go_on(run):
@@ -226,6 +235,12 @@ class _Inspection:
                 return Cause.JOB_GONE
             case _:
                 return Cause.JOB_ENDED
+
+    def _cause_in_queue(self, run: _OpenRun) -> Cause | None:
+        if not self._has_live_worker:
+            return Cause.NO_WORKER if run.seconds_since(run.job_changed_at) > self._patience else None
+        # Those that were begun, and handed back or taken over, are no failures.
+        return Cause.CANNOT_BE_BEGUN if run.job_attempts - run.attempt >= TRIES else None
 
     def _cause_under_way(self, run: _OpenRun) -> Cause | None:
         if run.seconds_since(run.cancel_requested_at) > self._patience:

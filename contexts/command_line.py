@@ -38,7 +38,7 @@ def add_operator_argument(parser: ArgumentParser) -> None:
         "--operator",
         metavar="NAME",
         help=(
-            "Who does this, for the audit, which has the id alone of a user name or e-mail address of Netra's; "
+            "Who does this, for the audit, which keeps the id alone of one of Netra's own accounts; "
             "the account of the operating system unless it is given."
         ),
     )

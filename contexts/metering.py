@@ -143,7 +143,7 @@ class QuotaMeter:
 
 def log_lost_use(reservation: Reservation, actual: Mapping[str, Amount]) -> None:
     """Log what was used of a reservation that could not be drawn on any more."""
-    used = ", ".join(f"{float(amount):g} {name}" for name, amount in actual.items() if amount)
+    used = ", ".join(f"{float(amount):.10g} {name}" for name, amount in actual.items() if amount)
     logger.warning(
         "Used after reservation %s had ended or gone to another attempt than %s, and not counted: %s",
         reservation.id,

@@ -4,12 +4,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from django.core.exceptions import ImproperlyConfigured
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 CommaSeparated = Annotated[list[str], NoDecode]
+
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+LEAST_MEMORY_MB = 512
+"""Less leaves a worker no room beside the program itself."""
 
 
 class Environment(BaseSettings):
@@ -20,7 +24,7 @@ class Environment(BaseSettings):
     DATABASE_URL: str = ""
     """`postgresql://…`; empty: the PostgreSQL bundled with the project, data below `NETRA_DATA_DIR`."""
     REDIS_URL: str = ""
-    """`redis://…`, needed when more than one process serves or works; empty: one process, in memory."""
+    """`redis://…`, `rediss://…` or `unix://…`, for more than one process; empty: one process, in memory."""
     SECRET_KEY: str = ""
     """At least 50 random characters; required when `DEBUG` is off."""
     DEBUG: bool = False
@@ -52,7 +56,7 @@ class Environment(BaseSettings):
     NETRA_LOOP_STALL_S: float = Field(default=2.0, ge=0.1, le=600)
     """Seconds for which a run's code may keep the rest of its worker from going on; then the run fails."""
     NETRA_WORKER_MEMORY_MB: int = Field(default=0, ge=0, le=100_000_000)
-    """Memory that a process with a worker may take, in megabytes (10**6 bytes); 0: 75 % of the machine's."""
+    """Megabytes (10**6 bytes) that a process with a worker may take, from 512; 0: 75 % of the machine's."""
     NETRA_LOG_LEVEL: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """Least severe level that is logged."""
 
@@ -62,6 +66,28 @@ class Environment(BaseSettings):
         return (
             [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_grouped_digits(cls, value: object, field: ValidationInfo) -> object:
+        kind = cls.model_fields[field.field_name or ""].annotation
+        if kind in (int, float) and isinstance(value, str) and "_" in value:
+            raise ValueError(f"{value!r} is no number")
+        return value
+
+    @field_validator("REDIS_URL")
+    @classmethod
+    def _check_redis_url(cls, value: str) -> str:
+        if value and not value.startswith(REDIS_SCHEMES):
+            raise ValueError(f"must begin with one of {', '.join(REDIS_SCHEMES)}, or be empty")
+        return value
+
+    @field_validator("NETRA_WORKER_MEMORY_MB")
+    @classmethod
+    def _check_memory(cls, value: int) -> int:
+        if 0 < value < LEAST_MEMORY_MB:
+            raise ValueError(f"must be 0, or {LEAST_MEMORY_MB} or more")
+        return value
 
 
 def read_environment() -> Environment:

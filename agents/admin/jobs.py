@@ -18,6 +18,7 @@ from unfold.views import ChangeList
 from agents.admin.estimated_pages import EstimatingPaginator
 from agents.admin.run_figures import readable_seconds, readable_state
 from agents.models import Run
+from agents.queue_workers import run_id_of
 from contexts.admin.scoping import ReadOnlyMixin, sees_every_tenant
 
 # The package's own lets staff do what the runs would not hear of: they are cancelled on their own pages.
@@ -85,7 +86,17 @@ class JobAdmin(QueueAdmin):
     search_help_text = "A job's or run's id."
     ordering = ("-id",)
     fields = (
-        *("id", "state", "task", "queue_name", "run", "user", "tenant", "attempts", "abort_requested"),
+        *(
+            "id",
+            "state_in_words",
+            "task",
+            "queue_name",
+            "run",
+            "user",
+            "tenant",
+            "attempts",
+            "abort_requested",
+        ),
         *("worker_link", "scheduled_at", "priority", "queueing_lock"),
     )
     readonly_fields = fields
@@ -127,6 +138,11 @@ class JobAdmin(QueueAdmin):
         """Return the status, and how to show it."""
         return job.status, readable_state(job)
 
+    @display(description="status")
+    def state_in_words(self, job: Any) -> str:
+        """Return the status as the job's own page shows it, which knows no labels."""
+        return readable_state(job)
+
     @display(description="task", ordering="task_name")
     def task(self, job: Any) -> str:
         """Return what is done, without the module's name."""
@@ -165,11 +181,11 @@ class JobAdmin(QueueAdmin):
 
 def add_runs(jobs: list[Any]) -> None:
     """Give each job `of_run`: its run, none of housekeeping, and where it was deleted or is not known."""
-    ids = {job.pk: run_id_of(job.args) for job in jobs}
+    ids = {job.pk: run_id_of(job.args.get("run_id")) for job in jobs if isinstance(job.args, dict)}
     wanted = {run_id for run_id in ids.values() if run_id}
     runs = Run.objects.select_related("user", "tenant").defer("text", "error_message").in_bulk(wanted)
     for job in jobs:
-        run_id = ids[job.pk]
+        run_id = ids.get(job.pk)
         job.of_run = runs.get(run_id) if run_id else None
 
 

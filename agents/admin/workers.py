@@ -35,7 +35,7 @@ class WorkerAdmin(QueueAdmin):
     list_display = ("id", "state", "heartbeat", "process", "count", "jobs")
     list_display_links = ("id",)
     ordering = ("-last_heartbeat", "id")
-    fields = ("id", "state", "heartbeat", "last_heartbeat", "process", "count", "all_jobs")
+    fields = ("id", "state_in_words", "heartbeat", "last_heartbeat", "process", "count", "all_jobs")
     readonly_fields = fields
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[WorkerChangeList]:
@@ -52,8 +52,13 @@ class WorkerAdmin(QueueAdmin):
     @display(description="state", label={"live": "success", "stalled": "danger"})
     def state(self, worker: Any) -> tuple[str, str]:
         """Return whether it gives signs of life."""
-        state = "live" if worker.found.is_live else "stalled"
+        state = self.state_in_words(worker)
         return state, state
+
+    @display(description="state")
+    def state_in_words(self, worker: Any) -> str:
+        """Return the state as the worker's own page shows it, which knows no labels."""
+        return "live" if worker.found.is_live else "stalled"
 
     @display(description="last heartbeat", ordering="last_heartbeat")
     def heartbeat(self, worker: Any) -> str:

@@ -1,6 +1,7 @@
 """The choice of the model that drives an agent."""
 
 import logging
+import os
 import re
 from collections.abc import Callable
 
@@ -18,6 +19,7 @@ from contexts.preferences import allowed_models
 
 logger = logging.getLogger(__name__)
 
+_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 _VARIABLE = re.compile(r"`([A-Z][A-Z0-9_]+)`")
 _EXTRA = re.compile(r"pydantic-ai-slim\[([a-z0-9-]+)\]")
 
@@ -96,6 +98,10 @@ def _named_model(name: str, *, setting: str, agent_name: str) -> Model:
         raise ImproperlyConfigured(
             f"{setting} names {name!r}; it has to be {OFFLINE!r} or PROVIDER:MODEL, such as openai:gpt-4o."
         )
+    for variable in _KEYS:
+        if os.environ.get(variable) == "":
+            # As when it is not set: what each provider's package makes of an empty one is its own affair.
+            del os.environ[variable]
     try:
         return infer_model(name)
     except ImportError as error:

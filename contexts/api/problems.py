@@ -45,6 +45,7 @@ STATUS_OF_CODE = {
     "payload_too_large": 413,
     "unsupported_media_type": 415,
     "tool_failed": 422,
+    "outcome_unknown": 422,
     "quarantined": 423,
     "quota_exceeded": 429,
     "rate_limited": 429,

@@ -56,8 +56,8 @@ def erase_person(
 ) -> Receipt:
     """Deactivate the account, end what is under way, and erase what every holder has; return the receipt.
 
-    The audit tells of each batch and of the whole. The person's tenants keep their totals. `operator` says who
-    does it, as `find_operator` does.
+    The audit tells of each batch and of the whole. The person's tenants keep their totals. `operator` says
+    who does it, as `find_operator` does.
 
     Raises:
         ConflictError: as `check_erasable` does; or when somebody goes on writing, which the next call erases.

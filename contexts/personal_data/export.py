@@ -29,8 +29,8 @@ def export_person(
 
     A file of JSON lines for each kind, the files that belong to them, and last `manifest.json`, which is also
     returned: format and version, when (UTC), and of each file `name`, `records` (none for an attachment),
-    `bytes` and `sha256`; `missing` names what should be there and is not. No kind is held in memory. `operator`
-    says who does it, as `find_operator` does.
+    `bytes` and `sha256`; `missing` names what should be there and is not. No kind is held in memory.
+    `operator` says who does it, as `find_operator` does.
 
     Raises:
         ConflictError: when a table that names people has no holder.

@@ -60,15 +60,16 @@ def find_receipt(user_id: UUID) -> tuple[Receipt, bool]:
     """
     with system_scope("make a receipt again"):
         ends = AuditEntry.objects.filter(user_id=user_id, action=FINISHED_ACTION).order_by("-id")
-        told: dict[str, Any] | None = ends.values_list("details", flat=True).first()
-        if told is None:
+        end = ends.values_list("details", "created_at").first()
+        if end is None:
             raise NotFoundError(f"The audit tells of no erasure of {user_id} that was finished.")
+        told: dict[str, Any] = end[0]
         receipt = _put_together(
             user_id,
             operator={name: told[name] for name in ("operator", "operator_id") if name in told},
-            finished_at=told["finished_at"],
-            checked={kind: dict(found) for kind, found in told["checked"]},
-            kept=[dict(zip(_KEPT, kept, strict=True)) for kept in told["kept"]],
+            finished_at=told.get("finished_at") or end[1].isoformat(),
+            checked={kind: dict(found) for kind, found in told.get("checked", ())},
+            kept=[dict(zip(_KEPT, kept, strict=True)) for kept in told.get("kept", ())],
         )
     return receipt, receipt["digest"] == told["receipt_digest"]
 

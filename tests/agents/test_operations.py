@@ -197,6 +197,22 @@ def test_what_only_people_can_put_right_is_reported_and_left_alone(cast):
     assert _found()[healthy] == Cause.NO_WORKER
 
 
+def test_a_run_that_no_worker_can_begin_is_reported_and_one_that_was_handed_back_as_often_is_not(cast):
+    failing, handed_back = ask(cast.alice), ask(cast.bob)
+    begin(handed_back)
+    Run.objects.filter(id=handed_back).update(attempt=5, hand_backs=5)
+    jobs = [Run.objects.get(id=run_id).job_id for run_id in (failing, handed_back)]
+    _sql(
+        "UPDATE procrastinate_jobs SET status = 'todo', worker_id = NULL, attempts = 4 WHERE id = ANY(%s)",
+        jobs,
+    )
+    assert _found() == {}
+    _sql("UPDATE procrastinate_jobs SET attempts = 5 WHERE id = ANY(%s)", jobs)
+    assert _found() == {failing: Cause.CANNOT_BE_BEGUN}
+    assert "cannot be begun" in _runs("--stuck")
+    assert heal_runs() == 0
+
+
 def test_a_run_that_waits_although_a_place_is_free_is_found_and_let_in(cast):
     first, second = ask(cast.carol), ask(cast.carol)
     _in_the_past(second, created_at=3_600)

@@ -30,6 +30,7 @@ from contexts.reconciliation import find_differences
 from tests.clients import client_of
 from tests.contexts.admin.pages import make_operator
 from tests.contexts.audit_tools import chains, verified
+from tests.contexts.erasing import erase, tables_with
 from tests.contexts.lives import PARQUET, live, store
 from tests.contexts.quota_books import member_of
 from tests.factories import (
@@ -62,26 +63,6 @@ def zaphod(cast: Cast) -> User:
     make_membership(zaphod, alone)
     make_thread(zaphod, alone)
     return zaphod
-
-
-def erase(username: str, *arguments: str) -> dict[str, Any]:
-    """Erase, and return the receipt."""
-    output = StringIO()
-    call_command("erase_user", username, "--yes", "--operator", "Trillian", *arguments, stdout=output)
-    return json.loads(output.getvalue())
-
-
-def tables_with(text: str) -> set[str]:
-    """Return the tables of which any row has `text` in any column."""
-    with connection.cursor() as cursor:
-        found = set()
-        for table in connection.introspection.table_names(cursor):
-            cursor.execute(
-                f'SELECT EXISTS (SELECT FROM "{table}" AS whole WHERE whole::text ILIKE %s)', [f"%{text}%"]
-            )
-            if cursor.fetchone()[0]:
-                found.add(table)
-        return found
 
 
 def tenant_totals() -> set[tuple[Any, ...]]:

@@ -187,7 +187,7 @@ async def test_what_is_used_after_the_end_is_logged_and_not_counted(reservation,
     await meter.put_back(taken, {"tokens": 30})
     assert await counted() == (0, 0)
     assert f"reservation {reservation.id} had ended" in caplog.text
-    assert "30.000000 tokens" in caplog.text
+    assert "30 tokens" in caplog.text
 
 
 @pytest.mark.mission_critical("P3")
@@ -209,7 +209,7 @@ async def test_an_attempt_that_lost_its_reservation_to_a_later_one_changes_nothi
 
     before = await everything()
     await old.put_back(taken, {"tokens": 700})
-    assert "700.000000 tokens" in caplog.text
+    assert "700 tokens" in caplog.text
     with pytest.raises(FencedError):
         await old.take({"tokens": LIMIT})
     with pytest.raises(FencedError):

@@ -31,12 +31,34 @@ def test_the_example_lists_every_variable_with_its_default(monkeypatch):
         ("DEBUG", "perhaps"),
         ("NETRA_LOG_LEVEL", "LOUD"),
         ("NETRA_MODEL", ""),
+        ("NETRA_WORKER_CONCURRENCY", "1_0"),
+        ("NETRA_LOOP_STALL_S", "1_0.5"),
+        ("NETRA_WORKER_MEMORY_MB", "511"),
+        ("NETRA_WORKER_MEMORY_MB", "-1"),
+        ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", "http://localhost"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(ImproperlyConfigured, match=name):
         read_environment()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NETRA_WORKER_MEMORY_MB", "0"),
+        ("NETRA_WORKER_MEMORY_MB", "512"),
+        ("REDIS_URL", ""),
+        ("REDIS_URL", "redis://:a_b@localhost:6379/0"),
+        ("REDIS_URL", "rediss://localhost"),
+        ("REDIS_URL", "unix:///run/redis.sock"),
+    ],
+)
+def test_a_value_within_its_bounds_is_taken(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    assert str(getattr(read_environment(), name)) == value
 
 
 def test_lists_are_comma_separated(monkeypatch):
@@ -50,6 +72,7 @@ def test_lists_are_comma_separated(monkeypatch):
     [
         ({"DEBUG": "0", "SECRET_KEY": ""}, "SECRET_KEY"),
         ({"DEBUG": "1", "NETRA_DATABASE_POOL": "x"}, "NETRA_DATABASE_POOL"),
+        ({"DEBUG": "1", "REDIS_URL": "host:6379"}, "REDIS_URL: Value error, must begin with one of redis://"),
         ({"DEBUG": "1", "DATABASE_URL": "mysql://root@localhost/x"}, "PostgreSQL"),
     ],
 )

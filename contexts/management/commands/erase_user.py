@@ -4,10 +4,10 @@ import json
 import os
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.core.management.base import CommandError
 
@@ -15,7 +15,9 @@ from contexts.command_line import MigratedCommand, add_operator_argument
 from contexts.exceptions import NetraError
 from contexts.personal_data.erasure import check_erasable, count_erasable, erase_person, list_kept
 from contexts.personal_data.holders import ErasureOptions, Subject
-from contexts.personal_data.subjects import find_subject
+from contexts.personal_data.receipt import Receipt, find_receipt
+from contexts.personal_data.receipt_files import ReceiptFile, receipt_file
+from contexts.personal_data.subjects import find_operator, find_subject
 
 
 class Command(MigratedCommand):
@@ -29,7 +31,14 @@ class Command(MigratedCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare whose, how, and the rehearsal."""
-        parser.add_argument("username")
+        whose = parser.add_mutually_exclusive_group(required=True)
+        whose.add_argument("username", nargs="?")
+        whose.add_argument(
+            "--receipt-of",
+            type=UUID,
+            metavar="USER_ID",
+            help="Print the receipt of an erasure that was finished again, from the audit; erase nothing.",
+        )
         parser.add_argument("--dry-run", action="store_true", help="Print what would go, and change nothing.")
         parser.add_argument("--yes", action="store_true", help="Do not ask.")
         parser.add_argument(
@@ -48,9 +57,13 @@ class Command(MigratedCommand):
 
         Raises:
             CommandError: when there is no such user, they are the only owner of an organisation, nobody
-                confirms, or the receipt cannot be written; then nothing is changed.
+                confirms, or no receipt could be written; then nothing is changed. Once somebody is erased
+                there is none: what fails then is told, and `--receipt-of` gives the receipt.
         """
         try:
+            if options["receipt_of"]:
+                self._print_again(options["receipt_of"], options["receipt"])
+                return
             subject = find_subject(options["username"])
             chosen = ErasureOptions(with_datasets=options["with_datasets"])
             if options["dry_run"]:
@@ -59,11 +72,11 @@ class Command(MigratedCommand):
             check_erasable(subject, force=options["force"])
             if not options["yes"]:
                 _confirm(options["username"])
-            with _receipt_file(options["receipt"]) as write:
-                receipt = erase_person(subject, chosen, operator=options["operator"], force=options["force"])
-                text = json.dumps(receipt, indent=2)
-                self.stdout.write(text)
-                write(text + "\n")
+            operator = find_operator(options["operator"])
+            with ExitStack() as stack:
+                file = _opened(options["receipt"], stack)
+                receipt = erase_person(subject, chosen, operator=operator, force=options["force"])
+                self._hand_over(receipt, file)
         except NetraError as error:
             raise CommandError(error.message) from error
 
@@ -77,29 +90,59 @@ class Command(MigratedCommand):
         for kept in list_kept(subject):
             self.stdout.write(f"{kept.count:>8}  {kept.what}: {kept.why}")
 
+    def _print_again(self, user_id: UUID, path: Path | None) -> None:
+        with ExitStack() as stack:
+            file = _opened(path, stack)
+            receipt, is_as_noted = find_receipt(user_id)
+            self._hand_over(receipt, file)
+        if not is_as_noted:
+            self._warn("This is what the audit still has; its digest is not that of the receipt at the time.")
+
+    def _hand_over(self, receipt: Receipt, file: ReceiptFile | None) -> None:
+        """Write the receipt wherever it can be written; that it cannot takes no erasure back."""
+        text = json.dumps(receipt, indent=2)
+        again = f"`erase_user --receipt-of {receipt['user_id']}` gives it again."
+        if file is not None:
+            try:
+                file.write(text + "\n")
+            except OSError as error:
+                self._warn(f"The receipt is not in its file: {error}; {again}")
+        try:
+            self.stdout.write(text)
+            self.stdout.flush()
+        except OSError as error:
+            _let_go(self.stdout)
+            if not isinstance(error, BrokenPipeError):
+                self._warn(f"The receipt was not printed: {error}; {again}")
+
+    def _warn(self, text: str) -> None:
+        try:
+            self.stderr.write(text)
+            self.stderr.flush()
+        except OSError:
+            _let_go(self.stderr)
+
+
+def _opened(path: Path | None, stack: ExitStack) -> ReceiptFile | None:
+    """Open the receipt's file, if there is to be one, for as long as `stack`."""
+    try:
+        return None if path is None else stack.enter_context(receipt_file(path))
+    except OSError as error:
+        raise CommandError(f"The receipt cannot be written to {path}: {error}") from error
+
+
+def _let_go(stream: Any) -> None:
+    """Have what is left in the buffer of a stream go nowhere, as Python would fail at its end."""
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, stream.fileno())
+        finally:
+            os.close(nowhere)
+
 
 def _confirm(username: str) -> None:
     if not sys.stdin.isatty():
         raise CommandError("Nobody can be asked here: pass --yes to erase without a question.")
     if input(f"This cannot be undone. Type {username} to erase them: ") != username:
         raise CommandError("Nothing was erased.")
-
-
-@contextmanager
-def _receipt_file(path: Path | None) -> Iterator[Any]:
-    """Yield what writes the receipt; that it can be written is known before anything is erased.
-
-    Raises:
-        CommandError: when there is such a file, or none can be made there.
-    """
-    if path is None:
-        yield lambda text: None
-        return
-    try:
-        # One that is empty was left by an erasure that was stopped.
-        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
-            if file.read(1):
-                raise FileExistsError("there is such a file already")
-            yield file.write
-    except OSError as error:
-        raise CommandError(f"The receipt cannot be written to {path}: {error}") from error

@@ -47,6 +47,23 @@ def test_jobs_lead_to_their_runs_and_show_no_ids_of_people(support, cast):
     assert ProcrastinateJob.objects.get(pk=hers.job_id).status == "todo"
 
 
+def test_malformed_jobs_are_shown_without_a_run(support, cast):
+    malformed = ["[]", '{"run_id": "x"}', '{"run_id": 7}', '{"run_id": null}']
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH worker AS (INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id)"
+            " INSERT INTO procrastinate_jobs (queue_name, task_name, args, status, worker_id)"
+            " SELECT 'runs', 'execute_run', unnest(%s::jsonb[]), 'doing', id FROM worker RETURNING id",
+            [malformed],
+        )
+        ids = [row[0] for row in cursor.fetchall()]
+    assert _jobs(support)[0] == ids[::-1]
+    assert support.get(address(ProcrastinateWorker, "changelist")).status_code == 200
+    # What is no object has no page: the package itself could not say what it calls.
+    for job_id in ids[1:]:
+        assert support.get(address(ProcrastinateJob, "change", job_id)).status_code == 200
+
+
 def test_workers_show_whether_they_live_and_what_they_do(support, cast):
     run_id = ask(cast.carol)
     begin(run_id)
@@ -67,6 +84,9 @@ def test_workers_show_whether_they_live_and_what_they_do(support, cast):
     assert address(Run, "change", run_id) in page
     job = support.get(address(ProcrastinateJob, "change", Run.objects.get(pk=run_id).job_id)).content.decode()
     assert address(ProcrastinateWorker, "change", live) in job
+    for text, state in ((page, "live"), (job, "doing")):
+        assert f"(&#x27;{state}" not in text
+        assert state in text
 
 
 def test_whoever_sees_only_their_own_tenants_sees_nothing_of_the_queue(cast):

@@ -46,6 +46,7 @@ def test_a_named_model_with_its_key_is_selected_and_metered(
     assert (model.model_name, is_metered(model)) == ("gpt-4o-mini", True)
 
 
+@pytest.mark.parametrize("key", [None, ""])
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
@@ -60,12 +61,15 @@ def test_a_named_model_with_its_key_is_selected_and_metered(
 def test_a_model_that_cannot_be_used_is_named_with_what_is_missing(
     name: str,
     problem: str,
+    key: str | None,
     settings: Settings,
     run_context: UserExecutionContext,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.delenv(variable, raising=False)
+        if key is not None:
+            monkeypatch.setenv(variable, key)
     settings.NETRA_MODEL = name
     with pytest.raises(ImproperlyConfigured, match=problem):
         check_model_setting()

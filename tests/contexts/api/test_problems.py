@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig, Suspicio
 from django.db import OperationalError
 from django.http import Http404
 from rest_framework.exceptions import Throttled, ValidationError
+from rest_framework.test import APIClient
 
 from contexts import exceptions
 from contexts.api.problems import STATUS_OF_CODE, problem_response
@@ -122,3 +123,10 @@ def test_a_missing_sign_in_and_a_wrong_method_are_problems(cast: Cast, client: A
     assert_problem(response, 401, "not_authenticated")
     assert response["WWW-Authenticate"].startswith("Bearer")
     assert_problem(client.get("/api/v1/auth/token"), 405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    "address", ["runs/018f0000-0000-7000-8000-000000000000%0a", "nowhere", "me%0a%0a", "%0a", "me/%00"]
+)
+def test_an_unknown_address_is_a_problem_too(db: None, address: str) -> None:
+    assert_problem(APIClient().get(f"/api/v1/{address}"), 404, "not_found")

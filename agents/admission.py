@@ -144,13 +144,11 @@ def note_hand_back(context: UserExecutionContext, *, attempt: int) -> None:
 
 
 def _begun(run: Run, context: UserExecutionContext, *, concurrent_runs: int) -> BegunRun:
-    is_first = run.attempt == 1
-    earlier = NOTHING_EARLIER if is_first else _earlier(run)
+    earlier = _earlier(run) if run.attempt > 1 else NOTHING_EARLIER
     return BegunRun(
         context=context,
         attempt=run.attempt,
-        # Before the first attempt nothing but `run_queued` was told.
-        last_seq=1 if is_first else last_seq(run.id),
+        last_seq=last_seq(run.id),
         concurrent_runs=concurrent_runs,
         has_started=any(event.type == "agent_started" for event in earlier.events),
         earlier=earlier,

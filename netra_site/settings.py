@@ -92,11 +92,14 @@ if not DATABASE_URL:
 DATABASES: dict[str, Any] = {"default": dj_database_url.parse(DATABASE_URL)}
 if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database (postgresql://…).")
-DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
-    "min_size": 2,
-    "max_size": ENVIRONMENT.NETRA_DATABASE_POOL,
-    "timeout": 10,
-}
+# What a process that was stopped, or whose host is gone, has locked in the midst of a transaction is free again
+# by the time at which others take its runs over.
+_IDLE_MS = 1_000 * ENVIRONMENT.NETRA_STALLED_AFTER_S
+_OPTIONS = DATABASES["default"].setdefault("OPTIONS", {})
+_OPTIONS["options"] = (
+    f"-c idle_in_transaction_session_timeout={_IDLE_MS} {_OPTIONS.get('options', '')}".strip()
+)
+_OPTIONS["pool"] = {"min_size": 2, "max_size": ENVIRONMENT.NETRA_DATABASE_POOL, "timeout": 10}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # -- fan-out between processes; loses nothing that matters

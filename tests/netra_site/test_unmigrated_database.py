@@ -27,7 +27,7 @@ def test_what_one_migration_lacks_is_refused_and_what_a_later_version_added_is_n
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("command", [["runs"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["runs"], ["worker"], ["serve", "--port", "0"]], ids=" ".join)
 def test_an_empty_database_is_told_in_one_line(command: list[str], tmp_path: Path) -> None:
     address = database_url("netra_unmigrated")
     with psycopg.connect(address, autocommit=True) as connection:

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand
 from django.db import DEFAULT_DB_ALIAS
 
 from agents.worker import run_worker
+from contexts.command_line import require_migrated_database
 from contexts.garbage import settle_garbage_collection
 
 
@@ -28,6 +29,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Work until told to stop."""
         self.check(tags=[Tags.database], databases=[DEFAULT_DB_ALIAS])
+        require_migrated_database()
         settle_garbage_collection()
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -17,6 +17,7 @@ from django.db import DEFAULT_DB_ALIAS
 
 from agents.event_writer import close_event_writer
 from agents.worker import run_worker
+from contexts.command_line import require_migrated_database
 from contexts.database import close_async_pool
 from contexts.garbage import settle_garbage_collection
 from contexts.sweeper import sweep_contexts
@@ -44,12 +45,13 @@ class Command(BaseCommand):
         """Listen first, so that a port in use is told before anything else is done.
 
         Raises:
-            CommandError: when the address cannot be listened on, or the database's role is not fit.
+            CommandError: when the address cannot be listened on, or the database or its role is not fit.
         """
         listener = _listen(options["host"], options["port"])
         self.check(tags=[Tags.database], databases=[DEFAULT_DB_ALIAS])
         if options["migrate"]:
             call_command("migrate", interactive=False, verbosity=0)
+        require_migrated_database()
         if options["seed_demo"]:
             call_command("seed_demo", stdout=self.stdout)
         listener.listen(2_048)  # whoever comes from now on waits for the server instead of being refused

@@ -92,8 +92,8 @@ if not DATABASE_URL:
 DATABASES: dict[str, Any] = {"default": dj_database_url.parse(DATABASE_URL)}
 if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database (postgresql://…).")
-# What a process that was stopped, or whose host is gone, has locked in the midst of a transaction is free again
-# by the time at which others take its runs over.
+# What a process that was stopped, or whose host is gone, has locked in the midst of a transaction is free
+# again by the time at which others take its runs over.
 _IDLE_MS = 1_000 * ENVIRONMENT.NETRA_STALLED_AFTER_S
 _OPTIONS = DATABASES["default"].setdefault("OPTIONS", {})
 _OPTIONS["options"] = (

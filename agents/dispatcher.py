@@ -270,12 +270,8 @@ class UnifiedToolDispatcher:
         )
 
     def _check_owner(self, context: UserExecutionContext) -> None:
-        mine = self._context
-        if (context.user_id, context.tenant_id, context.run_id) != (
-            mine.user_id,
-            mine.tenant_id,
-            mine.run_id,
-        ):
+        given, mine = ((each.user_id, each.tenant_id, each.run_id) for each in (context, self._context))
+        if given != mine:
             raise ContextIsolationError("A tool was called in a context that is not of this run.")
 
 

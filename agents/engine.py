@@ -296,6 +296,5 @@ class UserExecutionEngine:
 
 
 async def _audit_child(child: UserExecutionContext) -> None:
-    await append_audit(
-        child, "context_child", operation=child.operation, depth=child.depth, parent_id=str(child.parent_id)
-    )
+    details = {"operation": child.operation, "depth": child.depth, "parent_id": str(child.parent_id)}
+    await append_audit(child, "context_child", **details)

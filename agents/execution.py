@@ -71,7 +71,7 @@ class RunExecutor:
         goes back to the queue) or the user wants the run to end.
 
         Raises:
-            RunHandedBackError: when the process is stopping.
+            RunHandedBackError: when the process is stopping, or nobody said why the task was cancelled.
         """
         self._run_ids.add(str(run_id))
         begin = partial(self._begin, run_id, user_id=user_id, tenant_id=tenant_id)
@@ -171,8 +171,10 @@ class RunExecutor:
 
     async def _give_back(self, begun: BegunRun) -> None:
         """Note that the attempt is no loss; another will go on with the run."""
-        with suppress(Exception):
+        try:
             await call_in_thread(note_hand_back, begun.context, attempt=begun.attempt)
+        except Exception:
+            logger.exception("Run %s counts as lost, though it is given back", begun.context.run_id)
 
     def _checked(self, log: EventLog, outcome: RunOutcome) -> RunOutcome:
         """Return the outcome that may leave: a quarantined run's end says so, and nothing else."""
